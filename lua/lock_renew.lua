@@ -1,0 +1,37 @@
+-- Make the leases of locks that are still held last longer; never take a lock again.
+--
+-- For the i-th of N locks:
+-- KEYS[2i-1] lock  (string)  the token of the holder
+-- KEYS[2i]   fence (string)  "<fencing token> <operation>" of the latest grant
+-- ARGV[3i-2] token           of the lock object
+-- ARGV[3i-1] operation       "<session>:<number>" of the grant
+-- ARGV[3i]   lease     (ms)  from now on, 0 is no expiry
+--
+-- Returns {held, …}  for each lock 1: still held by that operation, 0: not
+-- Publishes  nothing
+-- Complexity O(N)
+
+-- How long (ms) a fence outlives its lease, as in grant.lua.
+local FENCE_KEPT = 600000
+
+local held = {}
+for i = 1, #KEYS / 2 do
+  local lock, fence = KEYS[2 * i - 1], KEYS[2 * i]
+  local token, operation, lease = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  held[i] = 0
+  -- A key of another type is no lock of ours, and must not stop the renewal of the others.
+  if redis.pcall('GET', lock) == token then
+    local latest = redis.pcall('GET', fence)
+    if type(latest) == 'string' and string.match(latest, ' (.*)$') == operation then
+      held[i] = 1
+      if lease == '0' then
+        redis.call('PERSIST', lock)
+        redis.call('PERSIST', fence)
+      else
+        redis.call('PEXPIRE', lock, lease)
+        redis.call('PEXPIRE', fence, lease + FENCE_KEPT)
+      end
+    end
+  end
+end
+return held
