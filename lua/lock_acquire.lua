@@ -9,10 +9,11 @@
 -- ARGV[4] first     (ms)  lease of a grant by message, 0 is no expiry
 -- ARGV[5] queueing  (0|1) 1 queues the operation when the lock is taken
 --
--- Returns a fencing token             granted to this operation, now or before
---         {ttl ms, rank, length, us}  queued: the holder's time to live (-1 without expiry), the
---                                     1-based rank, the queue's length, the server's time
---         0                           taken, and not queued
+-- Returns a fencing token                    granted to this operation, now or before
+--         {ttl ms, rank, length, us, added}  queued: the holder's time to live (-1 without expiry),
+--                                            the 1-based rank, the queue's length, the server's
+--                                            time, and whether it was not queued before (1 or 0)
+--         0                                  taken, and not queued
 -- Publishes  a grant to the inbox of a waiter that is due (see hand_over)
 -- Complexity O(log N) for N waiters; a waiter whose process is gone is popped once
 
@@ -40,10 +41,10 @@ end
 
 local holder = redis.call('GET', lock)
 if holder == token and latest and string.match(latest, ' (.*)$') == operation then
+  -- Granted before, and the answer was lost: the lease counts from the question, as if it were new.
   if lease ~= '0' then
     redis.call('PEXPIRE', lock, lease)
-  else
-    redis.call('PERSIST', lock)
+    redis.call('PEXPIRE', fence, lease + FENCE_KEPT)
   end
   return last
 end
@@ -51,9 +52,10 @@ end
 --@include hand_over.lua
 
 local member = operation .. ' ' .. first .. ' ' .. token
+local added = 0
 if queueing == '1' and not redis.call('ZSCORE', queue, member) then
   local tail = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')
-  redis.call('ZADD', queue, (tail[2] or 0) + 1, member)
+  added = redis.call('ZADD', queue, (tail[2] or 0) + 1, member)
 end
 
 if not holder then
@@ -79,4 +81,5 @@ return {
   redis.call('ZRANK', queue, member) + 1,
   redis.call('ZCARD', queue),
   time[1] * 1000000 + time[2],
+  added,
 }

@@ -5,7 +5,7 @@
 -- KEYS[2i]   fence (string)  "<fencing token> <operation>" of the latest grant
 -- ARGV[3i-2] token           of the lock object
 -- ARGV[3i-1] operation       "<session>:<number>" of the grant
--- ARGV[3i]   lease     (ms)  from now on, 0 is no expiry
+-- ARGV[3i]   lease     (ms)  from now on at least; 0 only asks
 --
 -- Returns {held, …}  for each lock 1: still held by that operation, 0: not
 -- Publishes  nothing
@@ -24,10 +24,9 @@ for i = 1, #KEYS / 2 do
     local latest = redis.pcall('GET', fence)
     if type(latest) == 'string' and string.match(latest, ' (.*)$') == operation then
       held[i] = 1
-      if lease == '0' then
-        redis.call('PERSIST', lock)
-        redis.call('PERSIST', fence)
-      else
+      -- Never shorter: a longer lease may have been asked for over another connection.
+      local left = redis.call('PTTL', lock)
+      if lease ~= '0' and left >= 0 and left < tonumber(lease) then
         redis.call('PEXPIRE', lock, lease)
         redis.call('PEXPIRE', fence, lease + FENCE_KEPT)
       end

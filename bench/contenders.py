@@ -1,0 +1,179 @@
+"""What is measured: each lock behind the same two coroutines, with its own defaults.
+
+Packages are imported when a contender is opened, so that a worker pays for one only and a package
+that does not install is a row less, not a benchmark less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+FLOOR = "floor"
+BARE_FLOOR = "bare floor"
+DSYNC = "dsync"
+DSYNC_UVLOOP = "dsync (uvloop)"
+AIODISTRIBUTOR = "aiodistributor"
+REDIS_PY = "redis-py"
+POTTERY = "pottery"
+AIOREDLOCK = "aioredlock"
+PYTHON_REDIS_LOCK = "python-redis-lock"
+PLAIN_EVENT = "asyncio.Event"
+
+PEERS = (AIODISTRIBUTOR, REDIS_PY, POTTERY, AIOREDLOCK, PYTHON_REDIS_LOCK)
+
+# Seconds: the default of dsync, given to the others too where they let a lock expire.
+LEASE = 30
+# redis-py refuses the 101st connection by default, which would end a polling peer at once.
+CONNECTIONS = 4096
+
+
+class Lock(Protocol):
+    """What a task of a work calls."""
+
+    def acquire(self) -> Awaitable[object]:
+        """Take the lock, waiting as long as it takes."""
+
+    def release(self) -> Awaitable[object]:
+        """Give it back."""
+
+
+MakeLock = Callable[[str], Lock]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A kind of lock: how it is opened for a server, and which distribution it comes from.
+
+    One that polls has a period (seconds) after which it asks again by default.
+    """
+
+    name: str
+    distribution: str
+    open: Callable[[str], Awaitable[MakeLock]]
+    period: float = 0
+    uvloop: bool = False
+
+    def installed(self) -> str | None:
+        """Return the installed version, or nothing."""
+        try:
+            if self.uvloop:
+                version("uvloop")
+            return version(self.distribution)
+        except PackageNotFoundError:
+            return None
+
+
+def _client(url: str) -> Any:
+    from redis.asyncio import Redis
+
+    return Redis.from_url(url, max_connections=CONNECTIONS)
+
+
+async def _open_dsync(url: str) -> MakeLock:
+    from dsync import DistributedLock
+
+    return functools.partial(DistributedLock, _client(url))
+
+
+async def _open_aiodistributor(url: str) -> MakeLock:
+    from aiodistributor.distributed_lock import DistributedLock
+
+    return functools.partial(DistributedLock, _client(url))
+
+
+async def _open_redis_py(url: str) -> MakeLock:
+    client = _client(url)
+    return lambda key: client.lock(key, timeout=LEASE)
+
+
+async def _open_pottery(url: str) -> MakeLock:
+    from pottery import AIORedlock
+
+    client = _client(url)
+    return lambda key: AIORedlock(key=key, masters={client}, auto_release_time=LEASE)
+
+
+class _AioredlockLock:
+    """Asks again when the package gives up, as a caller who needs the lock would."""
+
+    def __init__(self, manager: Any, key: str) -> None:
+        self._manager, self._key = manager, key
+        self._held: Any = None
+
+    async def acquire(self) -> None:
+        from aioredlock import LockError
+
+        while self._held is None:
+            with contextlib.suppress(LockError):
+                self._held = await self._manager.lock(self._key, lock_timeout=LEASE)
+
+    async def release(self) -> None:
+        held, self._held = self._held, None
+        await self._manager.unlock(held)
+
+
+async def _open_aioredlock(url: str) -> MakeLock:
+    from aioredlock import Aioredlock
+
+    return functools.partial(_AioredlockLock, Aioredlock([url]))
+
+
+class _ThreadedLock:
+    """A lock that blocks its thread, called the way asyncio code calls such a thing."""
+
+    def __init__(self, lock: Any, threads: ThreadPoolExecutor) -> None:
+        self._lock, self._threads = lock, threads
+
+    def acquire(self) -> Awaitable[object]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._lock.acquire)
+
+    def release(self) -> Awaitable[object]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._lock.release)
+
+
+async def _open_python_redis_lock(url: str) -> MakeLock:
+    import redis_lock
+    from redis import Redis
+
+    client = Redis.from_url(url, max_connections=CONNECTIONS)
+    threads = ThreadPoolExecutor(max_workers=256)
+    return lambda key: _ThreadedLock(redis_lock.Lock(client, key, expire=LEASE), threads)
+
+
+class _EventLock:
+    """No lock at all: what a task that just waits costs, to be taken off the memory of a waiter."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    def acquire(self) -> Awaitable[object]:
+        return self._event.wait()
+
+    async def release(self) -> None:
+        pass
+
+
+async def _open_plain_event(_url: str) -> MakeLock:
+    event = asyncio.Event()
+    return lambda _key: _EventLock(event)
+
+
+_ALL = (
+    Contender(DSYNC, "dsync-redis", _open_dsync),
+    Contender(DSYNC_UVLOOP, "dsync-redis", _open_dsync, uvloop=True),
+    Contender(AIODISTRIBUTOR, "aiodistributor", _open_aiodistributor, period=0.1),
+    Contender(REDIS_PY, "redis", _open_redis_py, period=0.1),
+    Contender(POTTERY, "pottery", _open_pottery, period=0.2),
+    Contender(AIOREDLOCK, "aioredlock", _open_aioredlock, period=0.3),
+    Contender(PYTHON_REDIS_LOCK, "python-redis-lock", _open_python_redis_lock),
+)
+CONTENDERS = {contender.name: contender for contender in _ALL}
+# Only the work on memory knows it; it needs no distribution.
+OPENERS = {contender.name: contender.open for contender in _ALL} | {PLAIN_EVENT: _open_plain_event}

@@ -1,0 +1,118 @@
+// Takes and gives back free locks as fast as one connection can.
+//
+//   floor_cycles --port N --scripts dsync|bare --depth N --warmup SECONDS --seconds SECONDS
+//
+// `depth` locks are under way at once: 1 is strictly in sequence; with more, all commands that are
+// due leave in one write, as those of tasks that run in one tick of an event loop do. Prints
+// {"cycles", "seconds"} of the measured time, and "total": the cycles with those of the warm-up.
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "connection.h"
+#include "options.h"
+
+namespace dsync::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kSession = "0123456789abcdef";
+
+// A lock that is always either being taken or being given back.
+struct Slot {
+  Lock lock;
+  std::string operation;
+  bool releasing = false;
+};
+
+class Cycler {
+ public:
+  Cycler(Connection& connection, const Protocol& protocol, int depth)
+      : connection_(connection), protocol_(protocol) {
+    slots_.reserve(static_cast<size_t>(depth));
+    for (int i = 0; i < depth; ++i) {
+      slots_.push_back(Slot{Lock("bench:" + std::to_string(i), kSession, i), {}});
+      Acquire(slots_.back());
+    }
+  }
+
+  // Lets at least `seconds` pass and returns the time that really passed.
+  double Run(double seconds) {
+    const auto start = Clock::now();
+    std::chrono::duration<double> passed{};
+    while (passed.count() < seconds) {
+      connection_.Flush();
+      connection_.Read();
+      while (const Reply reply = connection_.Next()) {
+        Answered(*reply);
+      }
+      passed = Clock::now() - start;
+    }
+    return passed.count();
+  }
+
+  [[nodiscard]] int64_t cycles() const { return cycles_; }
+
+ private:
+  void Acquire(Slot& slot) {
+    slot.operation = std::string(kSession) + ":" + std::to_string(++operations_);
+    slot.releasing = false;
+    protocol_.Acquire(connection_, slot.lock, slot.operation);
+    waiting_.push_back(&slot);
+  }
+
+  void Answered(const redisReply& reply) {
+    Slot& slot = *waiting_.front();
+    waiting_.pop_front();
+    if (reply.type != REDIS_REPLY_INTEGER || reply.integer <= 0) {
+      Fail("a free lock was not granted or not released");
+    }
+    if (slot.releasing) {
+      ++cycles_;
+      Acquire(slot);
+      return;
+    }
+    slot.releasing = true;
+    protocol_.Release(connection_, slot.lock, slot.operation);
+    waiting_.push_back(&slot);
+  }
+
+  Connection& connection_;
+  const Protocol& protocol_;
+  std::vector<Slot> slots_;
+  std::deque<Slot*> waiting_;  // for a reply, in the order of the commands
+  int64_t operations_ = 0;
+  int64_t cycles_ = 0;
+};
+
+std::unique_ptr<Protocol> MakeProtocol(Connection& connection, const std::string& name) {
+  if (name == "dsync") {
+    return std::make_unique<DsyncProtocol>(connection);
+  }
+  if (name == "bare") {
+    return std::make_unique<BareProtocol>(connection);
+  }
+  Fail("--scripts is neither dsync nor bare");
+}
+
+}  // namespace
+}  // namespace dsync::bench
+
+int main(int argc, char** argv) {
+  using namespace dsync::bench;
+  const Options options(argc, argv);
+  Connection connection(options.Integer("--port"));
+  const auto protocol = MakeProtocol(connection, options.Text("--scripts"));
+  Cycler cycler(connection, *protocol, options.Integer("--depth"));
+  cycler.Run(options.Number("--warmup"));
+  const int64_t before = cycler.cycles();
+  const double seconds = cycler.Run(options.Number("--seconds"));
+  std::cout << "{\"cycles\": " << cycler.cycles() - before << ", \"seconds\": " << seconds
+            << ", \"total\": " << cycler.cycles() << "}" << std::endl;
+}

@@ -1,0 +1,175 @@
+"""What a worker does with the locks of one contender."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from time import monotonic_ns
+from typing import Any
+
+from bench.contenders import Lock, MakeLock
+from bench.memory_use import allocated_bytes, resident_bytes
+
+NANOSECONDS = 1_000_000_000
+
+
+async def _ready() -> list[str]:
+    """Tell the driver that this process is set up, and return the words of its answer."""
+    print("ready", flush=True)
+    line: str = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    return line.split()
+
+
+async def cycles(
+    make_lock: MakeLock, *, tasks: int, warmup: float, seconds: float
+) -> dict[str, float]:
+    """Take and give back free locks, one for each task, for some seconds."""
+    done = [0]
+    running = True
+
+    async def run(lock: Lock) -> None:
+        while running:
+            await lock.acquire()
+            await lock.release()
+            done[0] += 1
+
+    group = [asyncio.create_task(run(make_lock(f"bench:{i}"))) for i in range(tasks)]
+    await asyncio.sleep(warmup)
+    before, start = done[0], monotonic_ns()
+    await asyncio.sleep(seconds)
+    after, end = done[0], monotonic_ns()
+    running = False
+    await asyncio.gather(*group)
+    return {"cycles": after - before, "seconds": (end - start) / NANOSECONDS, "total": done[0]}
+
+
+class _Turns:
+    """Two processes that ask in turn: who released asks again once the other has the lock.
+
+    Without this a lock that favours whoever asks first would never be handed over. The word goes
+    through a pipe, after the grant was stamped.
+    """
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd, self._write_fd = read_fd, write_fd
+        self._event = asyncio.Event()
+        os.set_blocking(read_fd, False)
+        asyncio.get_running_loop().add_reader(read_fd, self._on_readable)
+
+    def _on_readable(self) -> None:
+        os.read(self._read_fd, 4096)
+        self._event.set()
+
+    def granted(self) -> None:
+        # A word of before this grant is about a turn that is over.
+        self._event.clear()
+        os.write(self._write_fd, b".")
+
+    async def ours(self) -> None:
+        await self._event.wait()
+
+
+class _Contest:
+    """Tasks that take one lock again and again, and when each asked, got and gave it."""
+
+    def __init__(self, hold: float, jitter: float, turns: _Turns | None) -> None:
+        self._hold, self._jitter, self._turns = hold, jitter, turns
+        self.records: list[tuple[int, int, int, int, int]] = []
+        self.asking: dict[int, int] = {}
+
+    async def run(self, task: int, lock: Lock) -> None:
+        while True:
+            requested = self.asking[task] = monotonic_ns()
+            await lock.acquire()
+            granted = monotonic_ns()
+            del self.asking[task]
+            if self._turns:
+                self._turns.granted()
+            if self._hold:
+                await asyncio.sleep(self._hold + random.random() * self._jitter)
+            fence = getattr(lock, "fencing_token", None) or 0
+            released = monotonic_ns()
+            self.records.append((task, requested, granted, released, fence))
+            await lock.release()
+            if self._turns:
+                await self._turns.ours()
+
+
+async def contest(
+    make_lock: MakeLock, *, key: str, tasks: int, hold: float, jitter: float, turns: list[int]
+) -> dict[str, Any]:
+    """Contend for one lock with the tasks of other processes."""
+    # Connections and scripts are no part of a hand-over.
+    first = make_lock(f"{key}:{os.getpid()}")
+    await first.acquire()
+    await first.release()
+    locks = [make_lock(key) for _ in range(tasks)]
+    work = _Contest(hold, jitter, _Turns(*turns) if turns else None)
+    _, start, end = await _ready()
+    await asyncio.sleep((int(start) - monotonic_ns()) / NANOSECONDS)
+    group = [asyncio.create_task(work.run(i, lock)) for i, lock in enumerate(locks)]
+    left = (int(end) - monotonic_ns()) / NANOSECONDS
+    ended, _ = await asyncio.wait(group, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
+    for task in ended:
+        task.result()
+    return {"records": work.records, "pending": list(work.asking.items())}
+
+
+async def hold(make_lock: MakeLock, *, key: str) -> None:
+    """Hold a lock until the driver says otherwise."""
+    await make_lock(key).acquire()
+    await _ready()
+
+
+async def wait(make_lock: MakeLock, *, key: str, waiters: int, own: bool) -> dict[str, float]:
+    """Wait for a lock that another process holds, perhaps with another lock held meanwhile."""
+    if own:
+        await make_lock(f"{key}:own").acquire()
+    group = [asyncio.ensure_future(make_lock(key).acquire()) for _ in range(waiters)]
+    await _ready()
+    for task in group:
+        if task.done():
+            task.result()
+            raise RuntimeError("a held lock was granted")
+    return {}
+
+
+async def memory(
+    make_lock: MakeLock, *, key: str, count: int, settle: float, first: bool
+) -> dict[str, float]:
+    """Count the bytes of `count` lock objects, and of as many tasks that wait for them."""
+    if first:
+        # What the first lock of a process sets up is no part of the others.
+        await make_lock(f"{key}:first").acquire()
+    locks: list[Any] = [None] * count
+    tasks: list[Any] = [None] * count
+    before = allocated_bytes()
+    for i in range(count):
+        locks[i] = make_lock(key)
+    idle = allocated_bytes()
+    resident = resident_bytes()
+    for i in range(count):
+        tasks[i] = asyncio.create_task(_acquire(locks[i]))
+    await asyncio.sleep(settle)
+    waiting = allocated_bytes()
+    return {
+        "lock": (idle - before) / count,
+        "waiter": (waiting - idle) / count,
+        "resident": (resident_bytes() - resident) / count,
+    }
+
+
+async def _acquire(lock: Lock) -> None:
+    await lock.acquire()
+
+
+JOBS: dict[str, Callable[..., Awaitable[object]]] = {
+    "cycles": cycles,
+    "contest": contest,
+    "hold": hold,
+    "wait": wait,
+    "memory": memory,
+}

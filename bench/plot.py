@@ -1,0 +1,82 @@
+"""The result as a picture: ratios to the floor, and the load of a crowd of waiters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.contenders import DSYNC, DSYNC_UVLOOP, FLOOR
+from bench.summary import Document
+
+OURS = {FLOOR: "#7f7f7f", DSYNC: "#1f77b4", DSYNC_UVLOOP: "#6baed6"}
+PEER_COLOUR = "#d9a066"
+# Row and key of the numbers that become bars, with what the reader should see in them.
+BARS = (
+    ("P1", "time", "one task: time, x floor (less is better)"),
+    ("P2", "rate", "256 tasks: rate, x floor (more is better)"),
+    ("P3", "handovers", "one lock, 2 processes: hand-overs, x floor (more is better)"),
+    ("P4", "p50", "release to grant, p50, x floor (less is better)"),
+    ("P9", "unfairness", "longest wait / mean wait, 2 processes (less is better)"),
+)
+
+
+def _find(document: Document, row: str, key: str) -> Document | None:
+    for case in document["cases"]:
+        for metric in case["metrics"]:
+            if (metric["row"], metric["key"]) == (row, key) and metric["contenders"]:
+                found: Document = metric
+                return found
+    return None
+
+
+def _bars(axes: Any, metric: Document, title: str) -> None:
+    found = {}
+    for name, spread in metric["contenders"].items():
+        value = (spread.get("ratio") or spread)["median"]
+        if value:
+            found[name] = value
+    names = list(found)[::-1]
+    values = [found[name] for name in names]
+    bars = axes.barh(names, values, color=[OURS.get(name, PEER_COLOUR) for name in names])
+    axes.bar_label(bars, labels=[f"{value:.3g}" for value in values], padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.margins(x=0.2)
+    if metric["reference"]:
+        axes.axvline(1, color="#7f7f7f", linewidth=0.8)
+    axes.set_title(title, fontsize=9)
+
+
+def _waiting(axes: Any, document: Document) -> None:
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for case in document["cases"]:
+        for metric in case["metrics"]:
+            if metric["row"] != "P5":
+                continue
+            waiters = int(case["title"].split(" waiters")[0].replace(" ", ""))
+            for name, spread in metric["contenders"].items():
+                # A logarithmic axis has no zero.
+                lines.setdefault(name, []).append((waiters, max(spread["median"], 0.1)))
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("waiters of one process", fontsize=8)
+    axes.set_title("commands a second while they wait (less is better)", fontsize=9)
+    axes.legend(fontsize=7)
+
+
+def draw(document: Document, path: Path) -> None:
+    """Write the picture; the same document always gives the same file."""
+    mpl.rcParams.update({"svg.hashsalt": "dsync", "font.size": 8, "svg.fonttype": "none"})
+    # A figure by itself needs no display and no window system.
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    places = list(figure.subplots(3, 2).flat)
+    for place, (row, key, title) in zip(places, BARS, strict=False):
+        metric = _find(document, row, key)
+        if metric:
+            _bars(place, metric, title)
+    _waiting(places[5], document)
+    figure.savefig(path, metadata={"Date": None, "Creator": None})

@@ -1,0 +1,112 @@
+"""The result as one document: what is written to results.json, shown and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bench.contenders import CONTENDERS, DSYNC
+from bench.model import Case, Metric, Settings, Target
+from bench.runner import Results
+from bench.stats import summarize
+
+METHOD = (
+    "The contenders take turns in each round. A value is the median of the rounds, with the lowest"
+    " and the highest; a ratio is the median of the ratios of the single rounds."
+)
+Document = dict[str, Any]
+
+
+def _round(value: float) -> float | None:
+    """Keep four digits, which is more than a shared machine can promise."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def _spread(values: list[float]) -> Document | None:
+    summary = summarize(values)
+    if summary is None:
+        return None
+    return {
+        "median": _round(summary.median),
+        "low": _round(summary.low),
+        "high": _round(summary.high),
+        "rounds": summary.rounds,
+    }
+
+
+def _target(results: Results, case: Case, metric: Metric, target: Target) -> Document:
+    if target.against is None:
+        values = results.values(case, DSYNC, metric.key)
+    else:
+        values = results.ratios(case, DSYNC, target.against, metric.key)
+    summary = summarize(values)
+    return {
+        "bound": target.bound.value,
+        "limit": target.limit,
+        "against": target.against,
+        "measured": _spread(values),
+        "met": target.met(summary.median) if summary else None,
+    }
+
+
+def _metric(results: Results, case: Case, metric: Metric) -> Document:
+    contenders = {}
+    for name in case.contenders:
+        spread = _spread(results.values(case, name, metric.key))
+        if spread is None:
+            continue
+        if metric.reference:
+            ratios = results.ratios(case, name, metric.reference, metric.key)
+            spread["ratio"] = _spread(ratios)
+        contenders[name] = spread
+    return {
+        "row": metric.row,
+        "key": metric.key,
+        "title": metric.title,
+        "unit": metric.unit,
+        "reference": metric.reference,
+        "contenders": contenders,
+        "targets": [_target(results, case, metric, target) for target in metric.targets],
+    }
+
+
+def _case(results: Results, case: Case) -> Document:
+    return {
+        "title": case.title,
+        "metrics": [_metric(results, case, metric) for metric in case.metrics],
+        "failures": {
+            name: reason
+            for (title, name), reason in results.failures.items()
+            if title == case.title
+        },
+    }
+
+
+def _versions(server_version: str) -> Document:
+    found: Document = {"python": platform.python_version(), "redis-server": server_version}
+    for name in sorted({*(c.distribution for c in CONTENDERS.values()), "hiredis", "uvloop"}):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def document(
+    results: Results, cases: list[Case], settings: Settings, server_version: str
+) -> Document:
+    """Return everything that a reader needs to understand and to repeat the run."""
+    return {
+        "versions": _versions(server_version),
+        "machine": {
+            "cores": os.cpu_count(),
+            "architecture": platform.machine(),
+            "system": platform.system(),
+        },
+        "method": {"text": METHOD, **dataclasses.asdict(settings)},
+        "cases": [_case(results, case) for case in cases],
+    }

@@ -1,0 +1,42 @@
+"""The process of a Python contender: `python -m bench.worker '<order as JSON>'`.
+
+It may print "ready" and wait for a line on its standard input; its last line is the result as JSON.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from bench.contenders import CONTENDERS, OPENERS
+from bench.jobs import JOBS
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    contender = CONTENDERS.get(name)
+    if contender is None or not contender.uvloop:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _work(order: dict[str, Any]) -> object:
+    make_lock = await OPENERS[order.pop("contender")](order.pop("url"))
+    return await JOBS[order.pop("job")](make_lock, **order)
+
+
+def main() -> None:
+    """Carry out one order and end the process."""
+    order = json.loads(sys.argv[1])
+    runner = asyncio.Runner(loop_factory=_loop_factory(order["contender"]))
+    result = runner.run(_work(order))
+    print(json.dumps(result), flush=True)
+    # A thread that is blocked inside a peer would hold up an orderly end for the length of a lease.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

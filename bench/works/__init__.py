@@ -1,0 +1,14 @@
+"""The works of the benchmark, in the order of their rows."""
+
+from bench.model import Case, Settings
+from bench.works import contest, memory, throughput, waiting
+
+
+def all_cases(settings: Settings) -> list[Case]:
+    """Return each case once."""
+    return [
+        *throughput.cases(),
+        *contest.cases(),
+        *waiting.cases(settings),
+        *memory.cases(),
+    ]

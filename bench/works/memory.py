@@ -1,0 +1,58 @@
+"""P7: the memory of a lock object, and of a task that waits for one."""
+
+from __future__ import annotations
+
+from bench.contenders import AIODISTRIBUTOR, DSYNC, PLAIN_EVENT, POTTERY, REDIS_PY
+from bench.model import Bench, Bound, Case, Metric, Target, Values
+from bench.process import worker
+
+KEY = "bench:memory"
+COUNT = 10_000
+# A polling peer opens a connection for each waiter that asks just now.
+PEER_COUNT = 500
+SETTLE = 2.0
+
+
+def _bytes(bench: Bench, contender: str, count: int) -> Values:
+    # All memory comes from one allocator, which can tell how much it has given out.
+    malloc = {"PYTHONMALLOC": "malloc"}
+    process = worker(
+        "memory",
+        contender,
+        bench.server.url,
+        environment=malloc,
+        key=KEY,
+        count=count,
+        settle=SETTLE,
+        first=contender != PLAIN_EVENT,
+    )
+    with process:
+        return process.result()
+
+
+def _measure(bench: Bench, contender: str) -> Values:
+    count = COUNT if contender == DSYNC else PEER_COUNT
+    plain = _bytes(bench, PLAIN_EVENT, count)
+    with worker("hold", contender, bench.server.url, key=KEY) as holder:
+        holder.wait_ready()
+        report = _bytes(bench, contender, count)
+    return {
+        "lock": report["lock"],
+        "waiter": report["waiter"] - plain["waiter"],
+        "resident": report["resident"] - plain["resident"],
+    }
+
+
+def cases() -> list[Case]:
+    """Return the one case."""
+    metrics = (
+        Metric(
+            "P7", "waiter", "a waiter beyond its task", "B", None, (Target(Bound.AT_MOST, 1024),)
+        ),
+        Metric("P7", "lock", "an idle lock object", "B", None, (Target(Bound.AT_MOST, 600),)),
+        Metric("P7", "resident", "the waiter, as resident memory", "B"),
+    )
+    contenders = (DSYNC, AIODISTRIBUTOR, REDIS_PY, POTTERY)
+    return [
+        Case(f"{COUNT:,} locks and waiters".replace(",", " "), metrics, contenders, _measure, True)
+    ]

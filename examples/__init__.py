@@ -1,0 +1,1 @@
+"""Programs that show dsync at work; `python -m examples.demo` starts them."""

@@ -1,0 +1,32 @@
+"""What the web services of every demo share: settings from the environment, and a clean end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+REDIS = web.AppKey("redis", Redis)
+
+
+async def redis_client(app: web.Application) -> AsyncIterator[None]:
+    """Open the Redis client of an application (REDIS_URL), and close it at the end."""
+    url = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+    app[REDIS] = Redis.from_url(url)
+    yield
+    await app[REDIS].aclose()
+
+
+def serve(app: web.Application) -> None:
+    """Serve on HOST and PORT until SIGTERM or Ctrl-C."""
+    web.run_app(
+        app,
+        host=os.environ.get("HOST", "127.0.0.1"),
+        port=int(os.environ.get("PORT", "8080")),
+        shutdown_timeout=1,
+        access_log=None,
+        # The launcher, or the log of the container, says who serves where.
+        print=None,
+    )

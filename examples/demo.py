@@ -1,0 +1,131 @@
+"""Start a demo: `python -m examples.demo lock`.
+
+It needs `redis-server` on the PATH, and leaves no process behind, however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from tempfile import TemporaryDirectory
+
+from examples._processes import HOST, Child, Children, DemoError, is_free, start_redis
+
+# Each is a package with the modules `node` and `monitor`.
+SCENARIOS = {"lock": "examples.distributed_lock"}
+
+DESCRIPTION = "Start processes that share one dsync primitive, and show how they fare."
+NODE_OFFSETS = range(-9, -4)
+PORT_HELP = "The monitor listens on P, the nodes on P-9 to P-5"
+LOWEST_PORT = 1024 - NODE_OFFSETS[0]  # Below 1024, ports are for root.
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the demo that the command line asks for, and return its exit code."""
+    options = parse(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where SIGINT was ignored, as in the background of a shell script.
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with TemporaryDirectory(prefix="dsync-demo-") as directory, Children() as children:
+            start(options, children, directory)
+            good = gather_stats(options.port)
+            if options.once:
+                return 0 if good else 1
+            serve(options.port)
+    except DemoError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line; a wrong one ends the process with a message and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=DESCRIPTION)
+    option = parser.add_argument
+    option("primitive", choices=SCENARIOS, help="what to show: %(choices)s")
+    option("--once", action="store_true", help="end after one run; exit code 1 if it went wrong")
+    option("--port", type=_port, default=8090, metavar="P", help=PORT_HELP)
+    option("--requests", type=_positive, default=200, metavar="N", help="to each node in a run")
+    option("--concurrency", type=_positive, default=8, metavar="N", help="of them at a time")
+    option("--work", type=float, default=1.0, metavar="MS", help="under the lock, default 1 ms")
+    return parser.parse_args(arguments)
+
+
+def start(options: argparse.Namespace, children: Children, directory: str) -> None:
+    """Start Redis, the nodes and the monitor, and wait until all of them listen."""
+    node_ports = [options.port + offset for offset in NODE_OFFSETS]
+    for port in (*node_ports, options.port):
+        if not is_free(port):
+            raise DemoError(f"Port {port} is taken: choose others with --port P. {PORT_HELP}.", 2)
+    environment = {
+        "REDIS_URL": start_redis(children, directory),
+        "HOST": HOST,
+        "NODES": ",".join(f"{HOST}:{port}" for port in node_ports),
+        "REQUESTS": str(options.requests),
+        "CONCURRENCY": str(options.concurrency),
+        "WORK_MS": str(options.work),
+    }
+
+    def start_service(module: str, port: int) -> Child:
+        command = [sys.executable, "-m", f"{SCENARIOS[options.primitive]}.{module}"]
+        return children.start(module, port, command, {**environment, "PORT": str(port)})
+
+    print(
+        f"Nodes on ports {node_ports[0]} to {node_ports[-1]}, the monitor on {options.port}.",
+        flush=True,
+    )
+    services = [start_service("node", port) for port in node_ports]
+    services.append(start_service("monitor", options.port))
+    for service in services:
+        service.wait_until_listening()
+
+
+def gather_stats(port: int) -> bool:
+    """Have the monitor do one run, which prints the table, and tell whether all went well."""
+    connection = HTTPConnection(HOST, port)
+    try:
+        connection.request("GET", "/gather_stats")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, HTTPException) as error:
+        raise DemoError(f"The monitor (port {port}) gave no answer: {error!r}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise DemoError(body.decode().strip())
+    return bool(json.loads(body)["ok"])
+
+
+def serve(port: int) -> None:
+    """Leave the services to the user until Ctrl-C."""
+    print(f"Again: curl http://localhost:{port}/gather_stats (Ctrl-C ends)", flush=True)
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not LOWEST_PORT <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not between {LOWEST_PORT} and 65535")
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Several nodes count in Redis under one lock, and a monitor proves that no update is lost."""

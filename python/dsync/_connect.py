@@ -1,0 +1,247 @@
+"""Where a session connects to, read from a caller's client, and how a connection is made.
+
+Only public attributes of the client are used, and none of its connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+from dsync import _core
+
+if TYPE_CHECKING:
+    import ssl
+
+    from dsync._session import Session
+    from dsync._transport import Link
+
+_DEFAULT_CONNECT_TIMEOUT = 5.0
+_DEFAULT_REPLY_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    """One server and one way to log in there. The same configuration gives the same object."""
+
+    host: str
+    port: int
+    path: str
+    database: int
+    client_name: str
+    connect_timeout: float
+    reply_timeout: float
+    keepalive_options: tuple[tuple[int, int | bytes], ...] | None
+    username: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+    credential_provider: Any = field(repr=False)
+    ssl_options: tuple[tuple[str, str], ...] | None = field(repr=False)
+    ssl_context: Callable[[], ssl.SSLContext] | None = field(repr=False)
+    sentinel: Any = field(repr=False)
+    service_name: str = ""
+    retry: Any = field(default=None, repr=False)
+    sessions: dict[asyncio.AbstractEventLoop, Session] = field(default_factory=dict, repr=False)
+
+    def identity(self) -> tuple[object, ...]:
+        """Tell servers apart: equal for clients of the same configuration."""
+        return (
+            (self.host, self.port, self.path, self.database, self.client_name),
+            (self.connect_timeout, self.reply_timeout, self.keepalive_options),
+            (self.username, self.password, self.credential_provider, self.ssl_options),
+            (_sentinel_identity(self.sentinel), self.service_name),
+            (type(self.retry), _retries(self.retry)),
+        )
+
+    async def login(self) -> _core.Login:
+        """Ask for the credentials anew, since a provider may change them."""
+        username, password = self.username, self.password
+        if self.credential_provider is not None:
+            credentials = await _credentials(self.credential_provider)
+            username, password = (None, *credentials) if len(credentials) == 1 else credentials
+        return _core.Login(username or None, password, self.database, self.client_name)
+
+    async def address(self) -> tuple[str, int]:
+        """Ask where the server is now."""
+        if self.sentinel is None:
+            return self.host, self.port
+        # With clients of its own: those of the caller may belong to another event loop.
+        nodes = [
+            (node.connection_pool.connection_kwargs["host"], node.connection_pool.connection_kwargs["port"])
+            for node in self.sentinel.sentinels
+        ]
+        sentinel = type(self.sentinel)(nodes, sentinel_kwargs=self.sentinel.sentinel_kwargs)
+        try:
+            host, port = await sentinel.discover_master(self.service_name)
+        finally:
+            for node in sentinel.sentinels:
+                # redis 5.0.0 calls it close().
+                await (node.aclose() if hasattr(node, "aclose") else node.close())
+        return host, port
+
+    async def connect(self, factory: Callable[[], Link], address: tuple[str, int]) -> Link:
+        """Make one connection. Raises OSError or TimeoutError."""
+        loop = asyncio.get_running_loop()
+        if self.path:
+            _, link = await loop.create_unix_connection(factory, self.path)
+            return link
+        host, port = address
+        if self.ssl_context is not None:
+            context = self.ssl_context()
+            _, link = await loop.create_connection(
+                factory, host, port, ssl=context, server_hostname=host
+            )
+        else:
+            _, link = await loop.create_connection(factory, host, port)
+        self._keep_alive(link)
+        return link
+
+    def _keep_alive(self, link: Link) -> None:
+        if self.keepalive_options is None or link.fileno() < 0:
+            return
+        with socket.socket(fileno=link.fileno()) as sock:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in self.keepalive_options:
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            finally:
+                sock.detach()
+
+    async def retrying(
+        self, attempt: Callable[[], Awaitable[None]], failed: Callable[[Exception], Awaitable[None]]
+    ) -> None:
+        """Call ``attempt`` as often as the client's own retry settings say."""
+        # A copy, because its backoff counts, and clients share it.
+        await copy.deepcopy(self.retry).call_with_retry(attempt, failed)
+
+    def unreachable(self, text: str) -> Exception:
+        """Build the error that the retry settings of this client count as worth another attempt."""
+        package = type(self.retry).__module__.partition(".")[0]
+        error = cast(type[Exception], sys.modules[f"{package}.exceptions"].ConnectionError)
+        return error(text)
+
+
+_by_client: WeakKeyDictionary[object, Server] = WeakKeyDictionary()
+_by_url: dict[str, Server] = {}
+_by_identity: dict[tuple[object, ...], Server] = {}
+
+
+def server_of(redis: object) -> Server:
+    """Give the server that a client, or a URL, is configured for.
+
+    :raises TypeError: for what is no usable client
+    :raises ValueError: for a URL that is none
+    """
+    if isinstance(redis, str):
+        if redis not in _by_url:
+            _by_url[redis] = _read(_client_for(redis))
+        return _by_url[redis]
+    try:
+        return _by_client[redis]
+    except (KeyError, TypeError):
+        server = _read(redis)
+        _by_client[redis] = server
+        return server
+
+
+def known_servers() -> list[Server]:
+    """List every server that was ever used in this process."""
+    return list(_by_identity.values())
+
+
+def _client_for(url: str) -> object:
+    from redis.asyncio import Redis
+
+    try:
+        return Redis.from_url(url)
+    except ValueError as error:
+        # The text of the error may hold the URL's password.
+        raise ValueError(
+            "the Redis URL cannot be used: it must be redis://, rediss:// or unix://, "
+            "with valid numbers for port, database and options"
+        ) from (None if "@" in url else error)
+
+
+def _read(redis: object) -> Server:
+    pool = getattr(redis, "connection_pool", None)
+    connection_class = getattr(pool, "connection_class", None)
+    if pool is None or connection_class is None:
+        raise TypeError(
+            f"redis must be a redis.asyncio.Redis, a valkey.asyncio.Valkey or a URL, "
+            f"not {type(redis).__module__}.{type(redis).__qualname__}"
+            + (" (a cluster client is not supported)" if "Cluster" in type(redis).__name__ else "")
+        )
+    _check_connection_class(redis, connection_class)
+    sentinel = getattr(pool, "sentinel_manager", None)
+    if sentinel is not None and not pool.is_master:
+        raise TypeError("redis must be a client for the master, not one for replicas (slave_for)")
+    server = _from_connection(connection_class(**pool.connection_kwargs), pool, sentinel)
+    return _by_identity.setdefault(server.identity(), server)
+
+
+def _check_connection_class(redis: object, connection_class: type) -> None:
+    """Refuse clients that do not talk to a server over sockets of asyncio."""
+    for method in ("connect", "_connect"):
+        owner = next((cls for cls in connection_class.__mro__ if method in vars(cls)), None)
+        module = owner.__module__ if owner else ""
+        if module.partition(".")[0] not in ("redis", "valkey") or ".asyncio." not in module:
+            raise TypeError(
+                f"redis must be a client that connects to a real server with asyncio; "
+                f"{type(redis).__module__}.{type(redis).__qualname__} makes its own connections "
+                f"({connection_class.__module__}.{connection_class.__qualname__})"
+            )
+
+
+def _from_connection(connection: Any, pool: Any, sentinel: Any) -> Server:
+    """Read what an unconnected connection of the client's own class knows."""
+    kwargs = pool.connection_kwargs
+    context = getattr(connection, "ssl_context", None)
+    keepalive = getattr(connection, "socket_keepalive", False)
+    options = getattr(connection, "socket_keepalive_options", None) or {}
+    ssl_options = {name: repr(value) for name, value in kwargs.items() if name.startswith("ssl")}
+    return Server(
+        host="" if sentinel else getattr(connection, "host", ""),
+        port=0 if sentinel else int(getattr(connection, "port", 0)),
+        path=getattr(connection, "path", ""),
+        database=int(connection.db or 0),
+        client_name=connection.client_name or "",
+        connect_timeout=getattr(connection, "socket_connect_timeout", None)
+        or _DEFAULT_CONNECT_TIMEOUT,
+        reply_timeout=connection.socket_timeout or _DEFAULT_REPLY_TIMEOUT,
+        keepalive_options=tuple(sorted(options.items())) if keepalive else None,
+        username=connection.username,
+        password=connection.password,
+        credential_provider=connection.credential_provider,
+        ssl_options=tuple(sorted(ssl_options.items())) if context else None,
+        ssl_context=context.get if context else None,
+        sentinel=sentinel,
+        service_name=pool.service_name if sentinel else "",
+        retry=connection.retry,
+    )
+
+
+def _sentinel_identity(sentinel: Any) -> tuple[object, ...]:
+    if sentinel is None:
+        return ()
+    nodes = (node.connection_pool.connection_kwargs for node in sentinel.sentinels)
+    return (
+        tuple((kwargs.get("host"), kwargs.get("port")) for kwargs in nodes),
+        tuple(sorted((name, repr(value)) for name, value in sentinel.sentinel_kwargs.items())),
+    )
+
+
+async def _credentials(provider: Any) -> tuple[str, ...]:
+    # redis 5.0 has only the synchronous method.
+    if hasattr(provider, "get_credentials_async"):
+        return tuple(await provider.get_credentials_async())
+    return tuple(provider.get_credentials())
+
+
+def _retries(retry: Any) -> int:
+    # Before redis 6 there is no method for it.
+    return int(retry.get_retries() if hasattr(retry, "get_retries") else vars(retry)["_retries"])

@@ -1,0 +1,393 @@
+"""The session of one event loop with one server: futures, timers, connections and their end.
+
+What the protocol says and does is in the core; here are only the things of asyncio. All primitives of a
+loop share the session of their server. It starts with the first operation, and ends with the loop (see
+`_lifetime`) or with `dsync.close()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Protocol
+
+from redis import exceptions
+
+from dsync import _connect, _core, _lease
+from dsync._core import Channel
+from dsync._transport import Link
+from dsync.errors import OperationFailedError
+
+if TYPE_CHECKING:
+    from dsync._connect import Server
+
+_PING_INTERVAL = 15.0
+_CLOSE_TIMEOUT = 1.0
+_LONGEST_PAUSE = 1.0
+
+
+class Holder(Protocol):
+    """Who holds something that may be lost."""
+
+    def on_loss(self) -> None:
+        """Learn that it is held no more."""
+
+
+class Session:
+    """Use `session_for` to get one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        self.loop = loop
+        self.closed = False
+        self.holders: dict[int, Holder] = {}
+        self._server = server
+        self._leases = _lease.join(server)
+        self._loss_reader, self._loss_writer = socket.socketpair()
+        for end in (self._loss_reader, self._loss_writer):
+            end.setblocking(False)
+        loop.add_reader(self._loss_reader, self._on_loss_signal)
+        self.core = _core.Session(
+            secrets.token_hex(8),
+            secrets.randbits(31),
+            server.reply_timeout,
+            _PING_INTERVAL,
+            self._leases.core,
+            self._loss_writer.fileno(),
+        )
+        self._futures: dict[int, asyncio.Future[int]] = {}
+        self._links: tuple[Link, ...] = ()
+        self._connecting: asyncio.Task[None] | None = None
+        self._healthy: asyncio.Future[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_open = False
+        self._tick_busy = False
+        self._alone = True
+        self._generator = self._lifetime()
+        with contextlib.suppress(StopIteration):
+            self._generator.__anext__().send(None)
+
+    async def _lifetime(self) -> AsyncGenerator[None, None]:
+        # Every runner ends its asynchronous generators before it closes the loop. So this one, started
+        # above and never continued, is how a session hears of the end of its loop.
+        try:
+            yield
+        finally:
+            await self._close()
+
+    # ---- operations ----
+
+    def result_of(self, operation: int) -> asyncio.Future[int]:
+        """Give the future outcome of an operation that was just started in the core, and send it.
+
+        The future raises OperationFailedError. Cancelling it changes nothing in the core.
+        """
+        future: asyncio.Future[int] = self.loop.create_future()
+        self._futures[operation] = future
+        self.send()
+        return future
+
+    def send(self) -> None:
+        """See to it that what the core has to say leaves: everything of one tick in one write.
+
+        A caller that is the only one in its tick is served at once, since waiting for others would
+        cost it a turn of the loop.
+        """
+        if self._tick_open:
+            self._tick_busy = True
+            return
+        self._tick_open = True
+        self.loop.call_soon(self._end_tick)
+        if self._alone:
+            self._flush()
+
+    def abandon(self, operation: int) -> None:
+        """Give back what an operation has or will get; nobody waits for it any more."""
+        self._futures.pop(operation, None)
+        self.holders.pop(operation, None)
+        if not self.closed:
+            self.core.abandon(operation)
+            self.send()
+
+    def forget(self, operation: int) -> None:
+        """Let the lease of what an operation holds run out. May be called by any thread."""
+        self.holders.pop(operation, None)
+        if not self.closed:
+            self.core.forget(operation)
+
+    def _end_tick(self) -> None:
+        self._tick_open = False
+        self._alone = not self._tick_busy
+        self._tick_busy = False
+        if not self.closed:
+            self._deliver(self.core.tick())
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._links:
+            for link in self._links:
+                if output := self.core.take_output(link.channel):
+                    link.write(output)
+        elif self._connecting is None and self.core.wants_link(False):
+            self._connecting = self.loop.create_task(self._connect(), name="dsync-connect")
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        when = self.loop.time() + min(self.core.seconds_to_deadline(), 3600)
+        if self._timer is not None:
+            # A timer that is early only finds nothing to do.
+            if self._timer.when() <= when + 0.001:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._deliver(self.core.tick())
+        self._flush()
+
+    # ---- events ----
+
+    def _deliver(self, events: list[_core._Event]) -> None:
+        for operation, number, error in events:
+            if operation == 0:
+                self._on_link_event(number, error)
+            elif number == _core.LOST:
+                if holder := self.holders.pop(operation, None):
+                    holder.on_loss()
+            else:
+                future = self._futures.pop(operation, None)
+                if future is None or future.done():
+                    continue
+                if error is None:
+                    future.set_result(number)
+                else:
+                    future.set_exception(OperationFailedError(*error))
+        if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
+            self._idle.set_result(None)
+
+    def _on_link_event(self, number: int, error: tuple[int, str] | None) -> None:
+        healthy = self._healthy
+        if number == _core.LINK_READY:
+            # What the core has sent anew must leave now; and it is healthy if there was nothing.
+            self.loop.call_soon(self._end_tick)
+        elif number == _core.LINK_HEALTHY:
+            if healthy is not None and not healthy.done():
+                healthy.set_result(None)
+        elif error is not None:
+            self._abort_links()
+            if healthy is None:
+                self._reconnect_soon()
+            elif not healthy.done():
+                healthy.set_exception(OperationFailedError(*error))
+
+    def _on_loss_signal(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._loss_reader.recv(4096)
+        self._deliver(self.core.tick())
+        self._flush()
+
+    # ---- links ----
+
+    def link_received(self, link: Link, size: int) -> None:
+        if link in self._links:
+            self._deliver(self.core.received(link.channel, size))
+            self._flush()
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        if link in self._links:
+            self._deliver(self.core.disconnected(reason))
+
+    def _abort_links(self) -> None:
+        links, self._links = self._links, ()
+        for link in links:
+            link.abort()
+
+    def _reconnect_soon(self) -> None:
+        # Processes that lost their server together do not come back together.
+        if not self.closed:
+            self.loop.call_later(random.uniform(0, 0.05), self._flush_if_open)
+
+    def _flush_if_open(self) -> None:
+        if not self.closed:
+            self._flush()
+
+    async def _connect(self) -> None:
+        failures = 0
+        try:
+            while not self.closed and self.core.wants_link(False):
+                try:
+                    await self._server.retrying(self._attempt, self._attempt_failed)
+                    return
+                except OperationFailedError as error:
+                    # Another attempt would not end better.
+                    self._fail_all(error)
+                    return
+                except Exception as error:
+                    self._deliver(self.core.give_up(str(error)))
+                if not self.core.wants_link(True):
+                    return
+                # Only callers with a timeout of their own wait now.
+                failures += 1
+                limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
+                await asyncio.sleep(limit * random.uniform(0.5, 1))
+        finally:
+            self._connecting = None
+
+    async def _attempt(self) -> None:
+        self._healthy = self.loop.create_future()
+        try:
+            async with asyncio.timeout(self._server.connect_timeout):
+                login = await self._server.login()
+                address = await self._server.address()
+                await self._open_links(address, login)
+                await self._healthy
+            self._leases.reachable_at(address, login)
+        except OperationFailedError as error:
+            if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
+                raise
+            raise self._server.unreachable(error.text) from None
+        except (OSError, TimeoutError, exceptions.RedisError) as error:
+            raise self._server.unreachable(str(error) or "no answer in time") from error
+        finally:
+            if not (self._healthy.done() and not self._healthy.cancelled()) or (
+                self._healthy.exception() is not None
+            ):
+                self._abort_links()
+                self._deliver(self.core.disconnected("the attempt to connect was given up"))
+            self._healthy = None
+
+    async def _open_links(self, address: tuple[str, int], login: _core.Login) -> None:
+        links: list[Link] = []
+        try:
+            for channel in (Channel.COMMANDS, Channel.INBOX):
+                buffer = self.core.buffer(channel)
+                link = await self._server.connect(
+                    lambda channel=channel, buffer=buffer: Link(self, channel, buffer), address
+                )
+                links.append(link)
+        except BaseException:
+            for link in links:
+                link.abort()
+            raise
+        self._links = tuple(links)
+        for link in links:
+            self.core.connected(link.channel, login)
+        self._flush()
+
+    async def _attempt_failed(self, error: Exception) -> None:
+        """Nothing to do: the attempt has cleaned up after itself."""
+
+    def _fail_all(self, error: OperationFailedError) -> None:
+        futures, self._futures = self._futures, {}
+        for operation, future in futures.items():
+            self.core.abandon(operation)
+            if not future.done():
+                future.set_exception(OperationFailedError(error.kind, error.text))
+
+    # ---- end ----
+
+    async def close(self) -> None:
+        """Give everything back, and end the connections."""
+        await self._generator.aclose()
+
+    async def _close(self) -> None:
+        if self.closed:
+            return
+        self._server.sessions.pop(self.loop, None)
+        if self._links:
+            await self._give_back()
+        self.closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._connecting
+        self._fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
+        for holder in list(self.holders.values()):
+            holder.on_loss()
+        self.holders.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        links, self._links = self._links, ()
+        for link in links:
+            link.close()
+        if links:
+            _, slow = await asyncio.wait([link.closed for link in links], timeout=_CLOSE_TIMEOUT)
+            for link in links:
+                if link.closed in slow:
+                    link.abort()
+        self._release_resources()
+
+    async def _give_back(self) -> None:
+        self._idle = self.loop.create_future()
+        self.core.abandon_all()
+        self._end_tick()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._idle
+
+    def _release_resources(self) -> None:
+        self.loop.remove_reader(self._loss_reader)
+        del self.core
+        _lease.leave(self._server)
+        self._loss_reader.close()
+        self._loss_writer.close()
+
+    def discard(self) -> None:
+        """Stop after the loop was closed without the end of its generators; its leases run out."""
+        self.closed = True
+        self._links = ()
+        del self.core
+        _lease.leave(self._server)
+        self._loss_reader.close()
+        self._loss_writer.close()
+
+    def orphan(self) -> None:
+        """In a forked child: be closed, and keep no connection of the parent alive."""
+        self.closed = True
+        with open(os.devnull, "rb") as nothing:
+            for link in self._links:
+                # The number stays taken, because the parent's transport believes to own it.
+                if link.fileno() >= 0:
+                    os.dup2(nothing.fileno(), link.fileno())
+
+
+def session_for(server: Server) -> Session:
+    """Give the running loop's session with a server."""
+    loop = asyncio.get_running_loop()
+    session = server.sessions.get(loop)
+    if session is None:
+        for dead in [other for other in server.sessions if other.is_closed()]:
+            server.sessions.pop(dead).discard()
+        session = server.sessions[loop] = Session(loop, server)
+    return session
+
+
+async def close() -> None:
+    """Free every lock of the running event loop, and close its connections.
+
+    A loop that is run by ``asyncio.run`` or the like does this by itself when it ends. The loop may use
+    dsync again afterwards. Locks that were held count as lost.
+    """
+    loop = asyncio.get_running_loop()
+    for server in _connect.known_servers():
+        if session := server.sessions.get(loop):
+            await session.close()
+
+
+def _after_fork_in_child() -> None:
+    for server in _connect.known_servers():
+        for session in server.sessions.values():
+            session.orphan()
+            _inherited.append(session)
+        server.sessions.clear()
+
+
+# Sessions of the parent process; never ended here, because that would say good-bye to its server.
+_inherited: list[Session] = []
+os.register_at_fork(after_in_child=_after_fork_in_child)

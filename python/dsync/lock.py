@@ -1,0 +1,427 @@
+"""The distributed lock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from weakref import ref
+
+from dsync import _core
+from dsync._checks import check_key, check_seconds
+from dsync._connect import server_of
+from dsync._session import Session, session_for
+from dsync.errors import LockLostError, OperationFailedError, translated
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+# A lease with less than this part of it left is confirmed before `acquire` returns.
+_DOUBTFUL = 0.1
+
+
+class LossEvent(asyncio.Event):
+    """Set from the loss of a lock until its next grant; ``await event`` waits for the loss."""
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        return self.wait().__await__()
+
+
+class _Hold:
+    """One grant, from ``acquire`` to ``release``."""
+
+    __slots__ = ("_lock", "cancelled", "lost", "operation", "session", "task")
+
+    def __init__(self, lock: DistributedLock, session: Session, operation: int) -> None:
+        self._lock = ref(lock)
+        self.session = session
+        self.operation = operation
+        self.task = asyncio.current_task()
+        self.lost = False
+        self.cancelled = False
+
+    def on_loss(self) -> None:
+        self.lost = True
+        if lock := self._lock():
+            lock._on_loss(self)
+
+
+class DistributedLock:
+    """A lock that one task of all processes of a fleet holds at a time, in the order they asked.
+
+    Use it as ``async with DistributedLock(redis, key):``. One object may be used by many tasks at once;
+    they enter one after another. It is not reentrant.
+
+    The lock is a lease: the server ends it when its holder neither releases nor renews it, so a process
+    that crashed, hung or lost its network blocks nobody for longer than ``lease`` seconds. A native
+    thread renews it meanwhile, so a busy event loop does not lose it. A holder that lost it all the same
+    (it was stopped, or cut off, for longer than the lease) is told: by ``on_lost``, by ``lost``, and by
+    LockLostError at the end of the block.
+
+    The connection is dsync's own, made from the configuration of ``redis``; when it breaks, it is made
+    anew, and every operation still happens once. While the server is away, callers without a timeout wait
+    as long as the retry settings of ``redis`` allow, and then get ``redis.exceptions.ConnectionError``.
+
+    :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
+    :param key: name of the lock; it stands in Redis as ``distributed_lock_{key}``
+    :param acquire_sleep_delay: seconds, >= 0, between two looks for an old process that frees the lock
+        without telling anybody; a lock that is freed by dsync is handed over at once
+    :param acquire_timeout: seconds, >= 0, that ``acquire`` waits; 0 tries once, None waits for ever
+    :param lease: seconds, > 0, after which the lock of a holder that is gone is free again; None keeps it
+        until it is released, come what may
+    :param auto_renew: whether the lease is renewed while the lock is held
+    :param on_lost: called with this lock, in the event loop, when it is lost; may be a coroutine function
+    :param cancel_on_lost: whether the task that acquired the lock is cancelled when it is lost
+    :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
+    :raises ValueError: if an argument has an impossible value
+
+    Source: the document of ``DistributedLock``; everything keyword-only is dsync's.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_acquire_sleep_delay",
+        "_acquire_timeout",
+        "_auto_renew",
+        "_cancel_on_lost",
+        "_holds",
+        "_key",
+        "_lease",
+        "_loss",
+        "_on_lost",
+        "_server",
+        "_session",
+        "_token_text",
+    )
+
+    def __init__(
+        self,
+        redis: Redis | Any | str,
+        key: str,
+        acquire_sleep_delay: float = 0.1,
+        acquire_timeout: float | None = None,
+        *,
+        lease: float | None = 30.0,
+        auto_renew: bool = True,
+        on_lost: Callable[[DistributedLock], Awaitable[None] | None] | None = None,
+        cancel_on_lost: bool = False,
+    ) -> None:
+        check_key("key", key)
+        check_seconds("acquire_sleep_delay", acquire_sleep_delay)
+        if acquire_timeout is not None:
+            check_seconds("acquire_timeout", acquire_timeout)
+        if lease is not None:
+            check_seconds("lease", lease, positive=True)
+        if on_lost is not None and not callable(on_lost):
+            raise TypeError(f"on_lost must be callable, not {type(on_lost).__name__}")
+        self._server = server_of(redis)
+        self._key = f"distributed_lock_{key}"
+        self._acquire_sleep_delay = acquire_sleep_delay
+        self._acquire_timeout = acquire_timeout
+        self._lease = lease
+        self._auto_renew = auto_renew
+        self._on_lost = on_lost
+        self._cancel_on_lost = cancel_on_lost
+        self._session: Session | None = None
+        self._holds: tuple[_Hold, ...] = ()
+        self._loss: LossEvent | None = None
+        self._token_text: str | None = None
+
+    @property
+    def _token(self) -> str:
+        """The UUID that stands in Redis while this object holds the lock."""
+        if self._token_text is None:
+            self._token_text = str(uuid.uuid4())
+        return self._token_text
+
+    # ---- acquire ----
+
+    async def acquire(
+        self, acquire_sleep_delay: float | None = None, acquire_timeout: float | None = None
+    ) -> bool:
+        """Wait until this task holds the lock.
+
+        A task that is cancelled here leaves nothing behind: it gives up its place in the queue, and a
+        lock that was granted meanwhile goes on to the next.
+
+        :param acquire_sleep_delay: seconds, instead of the constructor's
+        :param acquire_timeout: seconds, instead of the constructor's
+        :returns: True
+        :raises TimeoutError: if ``acquire_timeout`` seconds pass
+        :raises ValueError: if an argument has an impossible value
+        :raises redis.exceptions.ConnectionError: if the server stays away
+        :raises redis.exceptions.RedisError: if the server refuses the login or the command
+        """
+        delay = self._acquire_sleep_delay
+        if acquire_sleep_delay is not None:
+            check_seconds("acquire_sleep_delay", acquire_sleep_delay)
+            delay = acquire_sleep_delay
+        timeout = self._acquire_timeout
+        if acquire_timeout is not None:
+            check_seconds("acquire_timeout", acquire_timeout)
+            timeout = acquire_timeout
+        if await self._take(delay, timeout):
+            return True
+        raise TimeoutError(f"{self._key!r} was not free within {timeout} seconds")
+
+    async def try_acquire(self) -> bool:
+        """Take the lock if it is free now and nobody waits for it.
+
+        Cancellation, a lost connection and errors are as with ``acquire``.
+
+        :returns: whether this task holds the lock now
+        """
+        return await self._take(self._acquire_sleep_delay, 0)
+
+    async def _take(self, delay: float, timeout: float | None) -> bool:
+        queueing = timeout != 0
+        end = None if not timeout else asyncio.get_running_loop().time() + timeout
+        while True:
+            left = math.inf if end is None else max(end - asyncio.get_running_loop().time(), 0.0)
+            session = self._open_session()
+            operation = session.core.acquire(
+                self._key, self._token, self._lease or 0.0, self._auto_renew, queueing, delay, left
+            )
+            try:
+                outcome = await session.result_of(operation)
+                if outcome != _core.GRANTED:
+                    return False
+                hold = self._begin(session, operation)
+                if await self._confirmed(hold):
+                    return True
+            except OperationFailedError as failure:
+                session.abandon(operation)
+                raise translated(failure, "acquire", self._key) from None
+            except BaseException:
+                self._drop(operation)
+                session.abandon(operation)
+                raise
+            # It was granted, but so long ago that it is lost again.
+            self._drop(operation)
+            session.abandon(operation)
+
+    def _open_session(self) -> Session:
+        session = self._session
+        if session is None or session.closed or session.loop is not asyncio.get_running_loop():
+            session = self._session = session_for(self._server)
+            self._loss = None
+        return session
+
+    def _begin(self, session: Session, operation: int) -> _Hold:
+        hold = _Hold(self, session, operation)
+        session.holders[operation] = hold
+        self._holds += (hold,)
+        if self._loss is not None:
+            self._loss.clear()
+        return hold
+
+    async def _confirmed(self, hold: _Hold) -> bool:
+        """Tell whether the lease surely holds; ask the server if the grant took long to get here."""
+        if self._lease is None:
+            return True
+        if hold.session.core.valid_for(hold.operation) > _DOUBTFUL * min(self._lease, 5.0):
+            return True
+        return await self._ask(hold, self._lease) and not hold.lost
+
+    # ---- release ----
+
+    async def release(self) -> None:
+        """Free the lock, or hand it to the task that has waited longest, here or in another process.
+
+        A task that is cancelled here, or loses its connection, frees the lock all the same: the release
+        is under way, and is sent again if need be.
+
+        :raises RuntimeError: if this object does not hold the lock
+        :raises LockLostError: if it did, but the lease ended before
+        :raises redis.exceptions.ConnectionError: if the server stays away; the lease ends by itself then
+        """
+        await self._release(self._current("release"))
+
+    async def _release(self, hold: _Hold) -> None:
+        self._holds = tuple(other for other in self._holds if other is not hold)
+        session = hold.session
+        session.holders.pop(hold.operation, None)
+        if hold.lost or session.closed:
+            session.abandon(hold.operation)
+            raise LockLostError(self._lost_text())
+        session.core.release(hold.operation)
+        try:
+            outcome = await session.result_of(hold.operation)
+        except OperationFailedError as failure:
+            raise translated(failure, "release", self._key) from None
+        if outcome != _core.RELEASED:
+            raise LockLostError(self._lost_text())
+
+    def _drop(self, operation: int) -> None:
+        self._holds = tuple(hold for hold in self._holds if hold.operation != operation)
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        hold = self._current("release")
+        try:
+            await self._release(hold)
+        except LockLostError as lost:
+            if hold.cancelled and hold.task is not None:
+                # The cancellation was ours, and has done its work.
+                hold.task.uncancel()
+                if exc is None or isinstance(exc, asyncio.CancelledError):
+                    raise lost from None
+            if exc is None:
+                raise
+            # What went wrong in the block comes first.
+            exc.add_note(str(lost))
+
+    # ---- state ----
+
+    async def locked(self) -> bool:
+        """Ask the server whether anybody holds the lock.
+
+        :raises redis.exceptions.RedisError: as ``acquire``
+        """
+        session = self._open_session()
+        operation = session.core.locked(self._key)
+        try:
+            return await session.result_of(operation) == _core.LOCKED
+        except OperationFailedError as failure:
+            raise translated(failure, "ask for", self._key) from None
+
+    async def owned(self) -> bool:
+        """Ask the server whether this object holds the lock.
+
+        :raises redis.exceptions.RedisError: as ``acquire``
+        """
+        hold = self._find()
+        return hold is not None and not hold.lost and await self._ask_or_raise(hold, 0.0)
+
+    async def extend(self, seconds: float) -> None:
+        """Make the lease last at least ``seconds`` from now; it never gets shorter.
+
+        :param seconds: > 0
+        :raises ValueError: if ``seconds`` is not a positive finite number
+        :raises RuntimeError: if this object does not hold the lock
+        :raises LockLostError: if it did, but the lease ended before
+        :raises redis.exceptions.RedisError: as ``acquire``
+        """
+        check_seconds("seconds", seconds, positive=True)
+        hold = self._current("extend")
+        if hold.lost or not await self._ask_or_raise(hold, seconds):
+            raise LockLostError(self._lost_text())
+
+    @property
+    def fencing_token(self) -> int:
+        """The number of this grant, greater than those of all grants of the key before.
+
+        A store that remembers the greatest number it has seen can refuse a holder that was overtaken.
+        It still tells the old number after a loss, until ``release``.
+
+        :raises RuntimeError: if this object does not hold the lock
+        """
+        hold = self._current("tell the fencing token of")
+        if hold.session.closed:
+            raise LockLostError(self._lost_text())
+        return hold.session.core.fence(hold.operation)
+
+    def valid_for(self) -> float:
+        """Tell for how many seconds the lock is surely still held; 0 if it is not held or was lost.
+
+        Takes no round trip: the time is that of a monotonic clock, which also counts while the machine
+        sleeps. Infinite for a lock without a lease.
+        """
+        hold = self._find()
+        if hold is None or hold.lost or hold.session.closed:
+            return 0.0
+        return hold.session.core.valid_for(hold.operation)
+
+    @property
+    def lost(self) -> LossEvent:
+        """An event that is set when the lock is lost, until it is granted again; it can be awaited."""
+        if self._loss is None:
+            self._loss = LossEvent()
+            if any(hold.lost for hold in self._holds):
+                self._loss.set()
+        return self._loss
+
+    def __repr__(self) -> str:
+        state = "not held" if not self._holds else "lost" if self._holds[-1].lost else "held"
+        return f"<{type(self).__name__} {self._key!r}, {state}>"
+
+    def __del__(self) -> None:
+        # A lock that nobody can release is not renewed for ever.
+        for hold in getattr(self, "_holds", ()):
+            hold.session.forget(hold.operation)
+
+    # ---- helpers ----
+
+    def _find(self) -> _Hold | None:
+        """Give the running task's hold, or else the oldest."""
+        if len(self._holds) > 1:
+            # Several tasks share this object, and one that lost the lock has not noticed yet.
+            with contextlib.suppress(RuntimeError):
+                task = asyncio.current_task()
+                for hold in self._holds:
+                    if hold.task is task:
+                        return hold
+        return self._holds[0] if self._holds else None
+
+    def _current(self, what: str) -> _Hold:
+        hold = self._find()
+        if hold is None:
+            raise RuntimeError(f"cannot {what} {self._key!r}: this object does not hold it")
+        return hold
+
+    async def _ask(self, hold: _Hold, lease: float) -> bool:
+        operation = hold.session.core.confirm(hold.operation, lease)
+        return await hold.session.result_of(operation) == _core.HELD
+
+    async def _ask_or_raise(self, hold: _Hold, lease: float) -> bool:
+        if hold.session.closed:
+            return False
+        try:
+            return await self._ask(hold, lease)
+        except OperationFailedError as failure:
+            raise translated(failure, "ask for", self._key) from None
+
+    def _lost_text(self) -> str:
+        return f"{self._key!r} was lost: its lease ended before the release; others may have held it"
+
+    def _on_loss(self, hold: _Hold) -> None:
+        if self._loss is not None:
+            self._loss.set()
+        if self._cancel_on_lost and hold.task is not None and not hold.task.done():
+            hold.cancelled = True
+            hold.task.cancel(self._lost_text())
+        if self._on_lost is not None:
+            self._call_on_lost(self._on_lost, hold.session.loop)
+
+    def _call_on_lost(
+        self,
+        callback: Callable[[DistributedLock], Awaitable[None] | None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        try:
+            result = callback(self)
+        except Exception as error:
+            loop.call_exception_handler(
+                {"message": f"on_lost of {self._key!r} failed", "exception": error}
+            )
+            return
+        if result is not None:
+            task = asyncio.ensure_future(result, loop=loop)
+            _callbacks.add(task)
+            task.add_done_callback(_callbacks.discard)
+
+
+# A task that nobody refers to may vanish before it is done.
+_callbacks: set[asyncio.Future[None]] = set()

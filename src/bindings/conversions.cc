@@ -1,0 +1,29 @@
+#include "bindings/conversions.h"
+
+#include <string>
+
+namespace dsync::bindings {
+
+client::Login to_login(const py::object& username, const py::object& password,
+                       std::int64_t database, std::string client_name) {
+  client::Login login{.username = std::nullopt,
+                      .password = std::nullopt,
+                      .database = database,
+                      .client_name = std::move(client_name)};
+  if (!username.is_none()) login.username = username.cast<std::string>();
+  if (!password.is_none()) login.password = password.cast<std::string>();
+  return login;
+}
+
+py::tuple event(std::uint64_t operation, int number, const base::Error* error) {
+  if (error == nullptr) return py::make_tuple(operation, number, py::none());
+  // A server may send any bytes as its error.
+  const auto text =
+      py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(error->text.data(),
+                                                          static_cast<Py_ssize_t>(error->text.size()),
+                                                          "replace"));
+  return py::make_tuple(operation, number,
+                        py::make_tuple(static_cast<int>(error->kind), text));
+}
+
+}  // namespace dsync::bindings

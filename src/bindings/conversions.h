@@ -1,0 +1,50 @@
+// Between Python's values and those of the core: seconds as float, events as tuples.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/time.h"
+#include "client/handshake.h"
+#include "primitives/operation.h"
+
+namespace dsync::bindings {
+
+namespace py = pybind11;
+
+// Numbers in the event stream beside those of primitives::Outcome.
+enum class LinkEvent : int { kReady = 101, kHealthy, kLost };
+
+// Infinity is the longest duration.
+inline base::Duration to_duration(double seconds) {
+  constexpr double kLimit = 9e9;  // nanoseconds in 64 bits
+  if (!(seconds < kLimit)) return base::Duration::max();
+  return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
+}
+
+// A lease in the server's unit; never rounded to none.
+inline base::Duration to_lease(double seconds) {
+  return std::chrono::ceil<std::chrono::milliseconds>(to_duration(seconds));
+}
+
+inline double to_seconds(base::Duration duration) {
+  if (duration == base::Duration::max()) return std::numeric_limits<double>::infinity();
+  return std::chrono::duration<double>(duration).count();
+}
+
+// Seconds until `deadline`, not negative.
+inline double seconds_until(base::Time deadline, base::Time now) {
+  if (deadline == base::kNever) return std::numeric_limits<double>::infinity();
+  return to_seconds(std::max(deadline - now, base::Duration::zero()));
+}
+
+client::Login to_login(const py::object& username, const py::object& password,
+                       std::int64_t database, std::string client_name);
+
+// (operation or 0, number of the event, None or (kind of error, text))
+py::tuple event(std::uint64_t operation, int number, const base::Error* error = nullptr);
+
+}  // namespace dsync::bindings

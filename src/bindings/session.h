@@ -1,0 +1,61 @@
+// One session as Python sees it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "bindings/conversions.h"
+#include "bindings/fork_owned.h"
+#include "bindings/leases.h"
+#include "bindings/receive_buffer.h"
+#include "client/client.h"
+#include "primitives/lease_table.h"
+#include "primitives/session.h"
+
+namespace dsync::bindings {
+
+// Reads the clock for the core. All methods must be called by the thread of the session's event loop,
+// but for forget(), which may come from a garbage collection in any thread that holds the GIL.
+class Session {
+ public:
+  // `loss_fd` gets a byte when a renewal finds a lock lost.
+  Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
+          std::shared_ptr<Leases> leases, int loss_fd);
+  ~Session();
+
+  void connected(client::Channel channel, const client::Login& login);
+  py::list disconnected(const std::string& reason);
+  py::list received(client::Channel channel, std::size_t size);
+  py::list tick();
+  double seconds_to_deadline() const;
+  py::bytes take_output(client::Channel channel);
+  ReceiveBuffer* buffer(client::Channel channel);
+
+  std::uint64_t acquire(std::string_view key, std::string_view token, double lease, bool renewed,
+                        bool queueing, double poll_delay, double timeout);
+  void release(std::uint64_t id);
+  void abandon(std::uint64_t id);
+  void forget(std::uint64_t id);
+  std::uint64_t confirm(std::uint64_t id, double lease);
+  std::uint64_t locked(std::string_view key);
+  std::int64_t fence(std::uint64_t id) const;
+  double valid_for(std::uint64_t id) const;
+
+  py::list give_up(const std::string& reason);
+  void abandon_all();
+  bool wants_link(bool awaited) const { return core_->locks().wants_link(awaited); }
+
+ private:
+  py::list events();
+
+  std::shared_ptr<Leases> leases_;
+  std::shared_ptr<primitives::LossInbox> losses_;
+  ForkOwned<primitives::Session> core_;
+  std::array<ReceiveBuffer, 2> buffers_;
+};
+
+void bind_session(py::module_& module);
+
+}  // namespace dsync::bindings

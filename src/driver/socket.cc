@@ -1,0 +1,66 @@
+#include "driver/socket.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace dsync::driver {
+namespace {
+
+// Whether the connection stands, or is on its way.
+bool connects(int fd, const sockaddr* address, socklen_t size) {
+  return connect(fd, address, size) == 0 || errno == EINPROGRESS;
+}
+
+Descriptor start_unix(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) return {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  Descriptor result(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  if (!result || !connects(result.get(), generic, sizeof address)) return {};
+  return result;
+}
+
+Descriptor start_tcp(const std::string& host, int port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return {};
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+  for (const auto* info = found; info != nullptr; info = info->ai_next) {
+    Descriptor result(socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!result) continue;
+    const int on = 1;
+    setsockopt(result.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(result.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (connects(result.get(), info->ai_addr, info->ai_addrlen)) return result;
+  }
+  return {};
+}
+
+}  // namespace
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Descriptor start_connect(const Address& address) {
+  return address.host.empty() ? start_unix(address.path) : start_tcp(address.host, address.port);
+}
+
+bool connect_failed(const Descriptor& socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0;
+}
+
+}  // namespace dsync::driver

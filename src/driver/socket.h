@@ -1,0 +1,42 @@
+// A non-blocking stream socket to a server, TCP or Unix.
+#pragma once
+
+#include <string>
+#include <utility>
+
+namespace dsync::driver {
+
+struct Address {
+  std::string host;  // empty: a Unix socket
+  int port = 0;
+  std::string path;  // of the Unix socket
+};
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor();
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  void reset() { *this = Descriptor(); }
+
+ private:
+  int fd_ = -1;
+};
+
+// Starts to connect; the socket is writable once connected (see connect_failed). Resolving a host name
+// blocks. Returns an empty descriptor when there is no such address.
+Descriptor start_connect(const Address& address);
+
+// Whether a connection that became writable has failed.
+bool connect_failed(const Descriptor& socket);
+
+}  // namespace dsync::driver

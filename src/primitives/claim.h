@@ -1,0 +1,59 @@
+// What one operation asks of a lock, and how long it surely has it.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "base/time.h"
+
+namespace dsync::primitives {
+
+using OperationId = std::uint64_t;
+
+inline constexpr base::Duration kNoExpiry = base::Duration::zero();
+
+// A hand-over is a promise to somebody who has not answered yet: to a machine that vanished it must not
+// cost a whole lease. The first renewal makes it full.
+inline constexpr base::Duration kHandOverLease = std::chrono::seconds(5);
+
+// How often a lock without expiry is looked at: it needs no renewal, but its holder wants to hear of a
+// loss.
+inline constexpr base::Duration kCheckInterval = std::chrono::seconds(10);
+
+// Shared by the session's thread and the renewal thread; all but `valid_until` is constant.
+struct Claim {
+  OperationId id;
+  std::string key;        // of the lock, as it stands in Redis
+  std::string token;      // of the lock object
+  std::string operation;  // "<session>:<id>", as the scripts know it
+  base::Duration lease;   // kNoExpiry, or > 0
+  bool renewed;           // whether the lease is renewed while the lock is held
+  std::atomic<base::Clock::rep> valid_until{0};
+
+  base::Duration first_lease() const {
+    return renewed ? std::min(lease, kHandOverLease) : lease;
+  }
+
+  // When a lease of `given` that began at `from` is to be renewed; kNever: not at all.
+  base::Time next_renewal(base::Time from, base::Duration given) const {
+    if (lease == kNoExpiry) return base::after(from, kCheckInterval);
+    return renewed ? base::after(from, given / 3) : base::kNever;
+  }
+
+  // The end of the time in which the server surely still counts this claim as the holder.
+  base::Time valid() const { return base::Time(base::Duration(valid_until.load())); }
+
+  // Learns that the lease lasts until `time`; two truths of this kind never contradict each other.
+  void extend_to(base::Time time) {
+    const auto value = time.time_since_epoch().count();
+    auto known = valid_until.load();
+    while (known < value && !valid_until.compare_exchange_weak(known, value)) {
+    }
+  }
+
+  void invalidate() { valid_until.store(0); }
+};
+
+}  // namespace dsync::primitives

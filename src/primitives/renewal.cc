@@ -1,0 +1,108 @@
+#include "primitives/renewal.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "primitives/names.h"
+
+namespace dsync::primitives {
+namespace {
+
+// Locks in one script call: enough to make calls rare, few enough not to hold up the server.
+constexpr std::size_t kBatch = 100;
+constexpr base::Duration kLongestTimeout = std::chrono::seconds(5);
+constexpr base::Duration kShortestTimeout = std::chrono::milliseconds(100);
+
+std::int64_t milliseconds(base::Duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
+}  // namespace
+
+Renewal::Renewal(std::shared_ptr<LeaseTable> table)
+    : table_(std::move(table)), client_({{}, kLongestTimeout, base::Duration::max()}) {}
+
+Renewal::Need Renewal::step(base::Time now) {
+  Need need{false, false};
+  client_.tick(now);
+  for (const auto& event : client_.take_events()) handle(event, need, now);
+  auto scan = table_->scan(now);
+  next_scan_ = scan.next;
+  if (!client_.ready()) {
+    need.connect = !scan.due.empty();
+    table_->retry(false);  // What is due stays due.
+    return need;
+  }
+  if (scan.shortest != base::Duration::max()) {
+    client_.set_reply_timeout(std::clamp(scan.shortest / 4, kShortestTimeout, kLongestTimeout));
+  }
+  for (auto from = scan.due.begin(); from != scan.due.end();) {
+    const auto count = std::min<std::ptrdiff_t>(kBatch, scan.due.end() - from);
+    send({std::make_move_iterator(from), std::make_move_iterator(from + count)}, now);
+    from += count;
+  }
+  return need;
+}
+
+void Renewal::handle(const client::Event& event, Need& need, base::Time now) {
+  switch (event.kind) {
+    case client::Event::Kind::kReply:
+      on_reply(event, now);
+      break;
+    case client::Event::Kind::kResend:
+      batches_.erase(event.cookie);
+      table_->retry(false);
+      break;
+    case client::Event::Kind::kReady:
+      table_->retry(true);
+      break;
+    case client::Event::Kind::kLost:
+      batches_.clear();
+      table_->retry(false);
+      need.lost = true;
+      break;
+    case client::Event::Kind::kMessage:
+    case client::Event::Kind::kHealthy:
+      break;
+  }
+}
+
+void Renewal::on_reply(const client::Event& event, base::Time now) {
+  const auto found = batches_.find(event.cookie);
+  if (found == batches_.end()) return;
+  const auto batch = std::move(found->second);
+  batches_.erase(found);
+  const auto reply = event.reply.view();
+  if (reply.size() != batch.claims.size()) {
+    // An error: nothing is known of these locks, so they run into the end of their leases unless a
+    // later renewal succeeds.
+    for (const auto& claim : batch.claims) table_->postpone(*claim, now);
+    return;
+  }
+  for (std::size_t i = 0; i < batch.claims.size(); ++i) {
+    if (reply.at(i).integer() == 1) {
+      table_->renewed(*batch.claims[i], batch.sent);
+    } else {
+      table_->lost(*batch.claims[i]);
+    }
+  }
+}
+
+void Renewal::send(std::vector<LeaseTable::ClaimPtr> claims, base::Time now) {
+  const auto cookie = next_cookie_++;
+  auto call = client_.run(client::kLockRenew, 2 * claims.size(), 3 * claims.size(), cookie, now);
+  for (const auto& claim : claims) {
+    const auto fence = beside(claim->key, kFenceSuffix);
+    call << claim->key;
+    call.parts({fence[0], fence[1], fence[2]});
+  }
+  for (const auto& claim : claims) {
+    call << claim->token << claim->operation << milliseconds(claim->lease);
+  }
+  batches_.emplace(cookie, Batch{std::move(claims), now});
+}
+
+base::Time Renewal::deadline() const { return std::min(next_scan_, client_.deadline()); }
+
+}  // namespace dsync::primitives

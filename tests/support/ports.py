@@ -1,0 +1,38 @@
+"""Free TCP ports of this machine."""
+
+import random
+import socket
+from pathlib import Path
+
+
+def free_port() -> int:
+    """Return a port that was free just now; the caller tries another one when it lost a race.
+
+    Ports that the kernel hands to outgoing connections are avoided: a client that knocks at a
+    closed port of that range again and again may be given that very port, and connects to itself.
+    """
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    low = [port for port in range(10_000, 65_536) if not int(first) <= port <= int(last)]
+    # Shared randomness would give all test processes the ports in the same order.
+    for port in random.SystemRandom().sample(low, min(len(low), 100)):
+        if _is_free(port):
+            return port
+    return _any_port()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
