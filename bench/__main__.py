@@ -108,6 +108,9 @@ def main() -> int:
         if not contender.installed():
             console.print(f"{contender.name} is not installed, and left out")
     cases = _chosen(all_cases(settings), arguments.only)
+    if not cases:
+        console.print("There is no such row.")
+        return 2
     with Server(arguments.redis_server) as server:
         results = _run(Bench(server, arguments.floor, settings), cases, console)
         document = summary.document(results, cases, settings, server.version)

@@ -55,7 +55,7 @@ def _waiting(axes: Any, document: Document) -> None:
         for metric in case["metrics"]:
             if metric["row"] != "P5":
                 continue
-            waiters = int(case["title"].split(" waiters")[0].replace(" ", ""))
+            waiters = int(case["title"].rpartition(": ")[2])
             for name, spread in metric["contenders"].items():
                 # A logarithmic axis has no zero.
                 lines.setdefault(name, []).append((waiters, max(spread["median"], 0.1)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.contenders import DSYNC
 from bench.summary import Document
 
 START_MARK = "<!-- results: written by the benchmark -->"
@@ -36,7 +37,8 @@ def target_lines(document: Document) -> Iterator[tuple[tuple[str, ...], bool | N
             measured = target["measured"]
             values = (number(measured["median"]), _spread(measured)) if measured else ("", "")
             work = f"{metric['title']}: {case['title']}"
-            yield (metric["row"], work, wanted, *values, VERDICTS[target["met"]]), target["met"]
+            verdict = "failed" if DSYNC in case["failures"] else VERDICTS[target["met"]]
+            yield (metric["row"], work, wanted, *values, verdict), target["met"]
 
 
 def _metrics(document: Document) -> Iterator[tuple[Document, Document]]:

@@ -1,12 +1,11 @@
 -- Give back what one operation has of the lock: the lock itself, or its place in the queue.
 --
 -- KEYS[1] lock  (string)  the token of the holder
--- KEYS[2] queue (zset)    waiters, oldest ticket first
--- KEYS[3] fence (string)  "<fencing token> <operation>" of the latest grant
+-- KEYS[2] queue (zset)    waiters, oldest first: member "<operation> <first> <token>"
+-- KEYS[3] fence (string)  the latest grant, as lock_acquire describes it
 -- ARGV[1] token           of the lock object
 -- ARGV[2] operation       "<session>:<number>"
--- ARGV[3] lease     (ms)  0 is no expiry
--- ARGV[4] first     (ms)  as the acquire said, because it is part of the queue's member
+-- ARGV[3] first     (ms)  as the acquire said, because it is part of the queue's member; 0 is no expiry
 --
 -- Returns 1  it held the lock, which is now free or handed to the oldest living waiter
 --         2  it was queued, and is no longer
@@ -15,19 +14,24 @@
 -- Complexity O(log N) for N waiters; a waiter whose process is gone is popped once
 
 local lock, queue, fence = KEYS[1], KEYS[2], KEYS[3]
-local token, operation, lease, first = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local token, operation, first = ARGV[1], ARGV[2], ARGV[3]
 
-if redis.call('GET', lock) == token then
-  local latest = redis.call('GET', fence)
-  -- Several operations may share a token, so the token alone does not tell who holds.
-  if latest and string.match(latest, ' (.*)$') == operation then
-    --@include grant.lua
-    if lease == '0' then
+local values = redis.call('MGET', lock, fence)
+local latest = values[2]
+if values[1] == token and latest then
+  local holder = string.sub(latest, 18)
+  if holder == operation and first ~= '0' then
+    -- Nobody has queued since the grant.
+    redis.call('DEL', lock)
+    return 1
+  end
+  --@include holds.lua
+  if holds(latest, operation) then
+    --@include hand_over.lua
+    if first == '0' then
       redis.call('PEXPIRE', fence, FENCE_KEPT)
     end
-    --@include hand_over.lua
-    local last = tonumber(string.match(latest, '^%d+'))
-    if not hand_over(lock, queue, fence, last, nil) then
+    if not hand_over(lock, queue, fence, latest, nil) then
       redis.call('DEL', lock)
     end
     return 1

@@ -2,7 +2,7 @@
 --
 -- For the i-th of N locks:
 -- KEYS[2i-1] lock  (string)  the token of the holder
--- KEYS[2i]   fence (string)  "<fencing token> <operation>" of the latest grant
+-- KEYS[2i]   fence (string)  the latest grant, as lock_acquire describes it
 -- ARGV[3i-2] token           of the lock object
 -- ARGV[3i-1] operation       "<session>:<number>" of the grant
 -- ARGV[3i]   lease     (ms)  from now on at least; 0 only asks
@@ -11,7 +11,9 @@
 -- Publishes  nothing
 -- Complexity O(N)
 
--- How long (ms) a fence outlives its lease, as in grant.lua.
+--@include holds.lua
+
+-- How long (ms) a fence outlives its lease, as in hand_over.
 local FENCE_KEPT = 600000
 
 local held = {}
@@ -21,8 +23,7 @@ for i = 1, #KEYS / 2 do
   held[i] = 0
   -- A key of another type is no lock of ours, and must not stop the renewal of the others.
   if redis.pcall('GET', lock) == token then
-    local latest = redis.pcall('GET', fence)
-    if type(latest) == 'string' and string.match(latest, ' (.*)$') == operation then
+    if holds(redis.pcall('GET', fence), operation) then
       held[i] = 1
       -- Never shorter: a longer lease may have been asked for over another connection.
       local left = redis.call('PTTL', lock)

@@ -38,7 +38,7 @@ def _case(waiters: int, contenders: tuple[str, ...], *, own: bool) -> Case:
     commands = Metric(
         "P5", "commands", "commands that the server gets", "1/s", None, (Target(Bound.AT_MOST, 20),)
     )
-    title = f"{waiters:,} waiters of one process".replace(",", " ")
+    title = f"waiters of one process: {waiters}"
     return Case(
         f"{title}, which holds another lock" if own else title,
         (connections,) if own else (commands, connections),

@@ -72,7 +72,10 @@ class Server:
             return self.host, self.port
         # With clients of its own: those of the caller may belong to another event loop.
         nodes = [
-            (node.connection_pool.connection_kwargs["host"], node.connection_pool.connection_kwargs["port"])
+            (
+                node.connection_pool.connection_kwargs["host"],
+                node.connection_pool.connection_kwargs["port"],
+            )
             for node in self.sentinel.sentinels
         ]
         sentinel = type(self.sentinel)(nodes, sentinel_kwargs=self.sentinel.sentinel_kwargs)
@@ -84,22 +87,21 @@ class Server:
                 await (node.aclose() if hasattr(node, "aclose") else node.close())
         return host, port
 
-    async def connect(self, factory: Callable[[], Link], address: tuple[str, int]) -> Link:
-        """Make one connection. Raises OSError or TimeoutError."""
+    async def connect(self, link: Link, address: tuple[str, int]) -> None:
+        """Give the link a connection. Raises OSError; the caller limits the time."""
         loop = asyncio.get_running_loop()
         if self.path:
-            _, link = await loop.create_unix_connection(factory, self.path)
-            return link
+            await loop.create_unix_connection(lambda: link, self.path)
+            return
         host, port = address
-        if self.ssl_context is not None:
-            context = self.ssl_context()
-            _, link = await loop.create_connection(
-                factory, host, port, ssl=context, server_hostname=host
-            )
+        if self.ssl_context is None:
+            await loop.create_connection(lambda: link, host, port)
         else:
-            _, link = await loop.create_connection(factory, host, port)
+            context = self.ssl_context()
+            await loop.create_connection(
+                lambda: link, host, port, ssl=context, server_hostname=host
+            )
         self._keep_alive(link)
-        return link
 
     def _keep_alive(self, link: Link) -> None:
         if self.keepalive_options is None or link.fileno() < 0:

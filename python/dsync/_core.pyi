@@ -1,7 +1,10 @@
 """The C++ core; private. All times are in seconds, infinity is "never" or "for ever"."""
 
-from enum import IntEnum
 from typing import Final
+
+# The connections of a session.
+COMMANDS: Final[int]
+INBOX: Final[int]
 
 # How an operation ended or went on; see src/primitives/operation.h.
 GRANTED: Final[int]
@@ -15,10 +18,11 @@ FREE: Final[int]
 FAILED: Final[int]
 LOST: Final[int]
 
-# What happened to the links of a session; these events belong to operation 0.
+# What happened to a session as a whole; these events belong to operation 0.
 LINK_READY: Final[int]
 LINK_HEALTHY: Final[int]
 LINK_LOST: Final[int]
+OUTPUT: Final[int]  # there is something to send
 
 # Kinds of errors; see src/base/result.h.
 PROTOCOL_ERROR: Final[int]
@@ -28,10 +32,6 @@ SERVER_ERROR: Final[int]
 
 # (operation or 0, number of the event, None or (kind of error, text))
 _Event = tuple[int, int, tuple[int, str] | None]
-
-class Channel(IntEnum):
-    COMMANDS = 0
-    INBOX = 1
 
 class ReceiveBuffer:
     def __buffer__(self, flags: int, /) -> memoryview: ...
@@ -67,13 +67,13 @@ class Session:
         leases: Leases,
         loss_fd: int,
     ) -> None: ...
-    def connected(self, channel: Channel, login: Login, /) -> None: ...
+    def connected(self, channel: int, login: Login, /) -> None: ...
     def disconnected(self, reason: str, /) -> list[_Event]: ...
-    def received(self, channel: Channel, size: int, /) -> list[_Event]: ...
+    def received(self, channel: int, size: int, /) -> list[_Event]: ...
     def tick(self) -> list[_Event]: ...
-    def seconds_to_deadline(self) -> float: ...
-    def take_output(self, channel: Channel, /) -> bytes: ...
-    def buffer(self, channel: Channel, /) -> ReceiveBuffer: ...
+    def due_in(self) -> float: ...
+    def take_output(self, channel: int, /) -> bytes | None: ...
+    def buffer(self, channel: int, /) -> ReceiveBuffer: ...
     def acquire(
         self,
         key: str,

@@ -128,10 +128,9 @@ class _TlsThread(threading.Thread):
             async with asyncio.timeout(self._server.connect_timeout):
                 login = await self._server.login()
                 address = await self._server.address()
-                buffer = self._driver.buffer()
-                self._link = await self._server.connect(
-                    lambda: Link(self, _core.Channel.COMMANDS, buffer), address
-                )
+                link = Link(self, _core.COMMANDS, self._driver.buffer())
+                await self._server.connect(link, address)
+                self._link = link
         except Exception:
             # Whatever it is: the next attempt comes, and the leases tell when it is too late.
             self._drop("")

@@ -1,4 +1,4 @@
-"""The session of one event loop with one server: futures, timers, connections and their end.
+"""The session of one event loop with one server: operations, timers, connections and their end.
 
 What the protocol says and does is in the core; here are only the things of asyncio. All primitives of a
 loop share the session of their server. It starts with the first operation, and ends with the loop (see
@@ -15,11 +15,12 @@ import secrets
 import socket
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
+from weakref import ref as weakref
 
 from redis import exceptions
 
 from dsync import _connect, _core, _lease
-from dsync._core import Channel
+from dsync._pending import Pending
 from dsync._transport import Link
 from dsync.errors import OperationFailedError
 
@@ -34,8 +35,8 @@ _LONGEST_PAUSE = 1.0
 class Holder(Protocol):
     """Who holds something that may be lost."""
 
-    def on_loss(self) -> None:
-        """Learn that it is held no more."""
+    def on_loss(self, operation: int) -> None:
+        """Learn that what this operation was granted is held no more."""
 
 
 class Session:
@@ -44,7 +45,7 @@ class Session:
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
         self.loop = loop
         self.closed = False
-        self.holders: dict[int, Holder] = {}
+        self.holders: dict[int, weakref[Holder]] = {}
         self._server = server
         self._leases = _lease.join(server)
         self._loss_reader, self._loss_writer = socket.socketpair()
@@ -59,15 +60,14 @@ class Session:
             self._leases.core,
             self._loss_writer.fileno(),
         )
-        self._futures: dict[int, asyncio.Future[int]] = {}
+        self._pending: dict[int, Pending] = {}
         self._links: tuple[Link, ...] = ()
         self._connecting: asyncio.Task[None] | None = None
         self._healthy: asyncio.Future[None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tick_open = False
-        self._tick_busy = False
-        self._alone = True
+        self._dirty = False  # the core may have something to send
+        self._delivering = False
         self._generator = self._lifetime()
         with contextlib.suppress(StopIteration):
             self._generator.__anext__().send(None)
@@ -82,37 +82,35 @@ class Session:
 
     # ---- operations ----
 
-    def result_of(self, operation: int) -> asyncio.Future[int]:
+    def usable(self) -> bool:
+        """Tell whether it belongs to the running loop, and goes on."""
+        return not self.closed and self.loop is asyncio.get_running_loop()
+
+    def result_of(self, operation: int) -> Pending:
         """Give the future outcome of an operation that was just started in the core, and send it.
 
         The future raises OperationFailedError. Cancelling it changes nothing in the core.
         """
-        future: asyncio.Future[int] = self.loop.create_future()
-        self._futures[operation] = future
-        self.send()
-        return future
-
-    def send(self) -> None:
-        """See to it that what the core has to say leaves: everything of one tick in one write.
-
-        A caller that is the only one in its tick is served at once, since waiting for others would
-        cost it a turn of the loop.
-        """
-        if self._tick_open:
-            self._tick_busy = True
-            return
-        self._tick_open = True
-        self.loop.call_soon(self._end_tick)
-        if self._alone:
-            self._flush()
+        pending = self._pending[operation] = Pending(loop=self.loop)
+        if not self._dirty:
+            self._dirty = True
+            # Everything of one turn leaves in one write. But a caller that is alone need not wait for
+            # others, and while replies are delivered the write comes at the end of that.
+            if len(self._pending) == 1 and not self._delivering:
+                self._flush()
+            elif not self._delivering:
+                self.loop.call_soon(self._flush_if_dirty)
+        return pending
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""
-        self._futures.pop(operation, None)
+        self._pending.pop(operation, None)
         self.holders.pop(operation, None)
         if not self.closed:
             self.core.abandon(operation)
-            self.send()
+            if not self._dirty:
+                self._dirty = True
+                self.loop.call_soon(self._flush_if_dirty)
 
     def forget(self, operation: int) -> None:
         """Let the lease of what an operation holds run out. May be called by any thread."""
@@ -120,62 +118,89 @@ class Session:
         if not self.closed:
             self.core.forget(operation)
 
-    def _end_tick(self) -> None:
-        self._tick_open = False
-        self._alone = not self._tick_busy
-        self._tick_busy = False
-        if not self.closed:
+    def _flush_if_dirty(self) -> None:
+        if self._dirty and not self.closed:
+            # Some operations are answered by the core itself.
             self._deliver(self.core.tick())
             self._flush()
 
     def _flush(self) -> None:
+        self._dirty = False
         if self._links:
-            for link in self._links:
-                if output := self.core.take_output(link.channel):
-                    link.write(output)
+            if output := self.core.take_output(_core.COMMANDS):
+                self._links[_core.COMMANDS].write(output)
         elif self._connecting is None and self.core.wants_link(False):
             self._connecting = self.loop.create_task(self._connect(), name="dsync-connect")
-        self._arm_timer()
-
-    def _arm_timer(self) -> None:
-        when = self.loop.time() + min(self.core.seconds_to_deadline(), 3600)
-        if self._timer is not None:
-            # A timer that is early only finds nothing to do.
-            if self._timer.when() <= when + 0.001:
-                return
-            self._timer.cancel()
-        self._timer = self.loop.call_at(when, self._on_timer)
+        due = self.core.due_in()
+        if due >= 0:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(min(due, 3600), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._deliver(self.core.tick())
         self._flush()
+        # Only time makes the inbox say anything.
+        if self._links and (output := self.core.take_output(_core.INBOX)):
+            self._links[_core.INBOX].write(output)
 
     # ---- events ----
 
     def _deliver(self, events: list[_core._Event]) -> None:
+        for pending in self._complete(events):
+            pending.resume_soon()
+
+    def _deliver_at_once(self, events: list[_core._Event]) -> None:
+        """Do as `_deliver`, but run the tasks; not while a task is running."""
+        self._delivering = True
+        ready = iter(self._complete(events))
+        try:
+            for pending in ready:
+                pending.resume()
+        finally:
+            self._delivering = False
+            # Whatever ended the loop's turn (a KeyboardInterrupt), the others have their outcome.
+            for pending in ready:
+                pending.resume_soon()
+
+    def _complete(self, events: list[_core._Event]) -> list[Pending]:
+        """Set the outcomes; gives those whose tasks are to be resumed."""
+        ready: list[Pending] = []
         for operation, number, error in events:
-            if operation == 0:
-                self._on_link_event(number, error)
-            elif number == _core.LOST:
-                if holder := self.holders.pop(operation, None):
-                    holder.on_loss()
-            else:
-                future = self._futures.pop(operation, None)
-                if future is None or future.done():
-                    continue
+            pending = self._pending.pop(operation, None)
+            if pending is None:
+                self._on_other_event(operation, number, error)
+            elif not pending.done():
                 if error is None:
-                    future.set_result(number)
+                    pending.set_result(number)
                 else:
-                    future.set_exception(OperationFailedError(*error))
+                    pending.set_exception(OperationFailedError(*error))
+                ready.append(pending)
         if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
             self._idle.set_result(None)
+        return ready
+
+    def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
+        if operation == 0:
+            self._on_link_event(number, error)
+        elif number == _core.LOST:
+            self._tell_loss(operation)
+
+    def _tell_loss(self, operation: int) -> None:
+        reference = self.holders.pop(operation, None)
+        holder = reference() if reference is not None else None
+        if holder is not None:
+            holder.on_loss(operation)
 
     def _on_link_event(self, number: int, error: tuple[int, str] | None) -> None:
         healthy = self._healthy
-        if number == _core.LINK_READY:
-            # What the core has sent anew must leave now; and it is healthy if there was nothing.
-            self.loop.call_soon(self._end_tick)
+        if number == _core.OUTPUT:
+            self._dirty = True
+        elif number == _core.LINK_READY:
+            # It is healthy if there was nothing to send anew; the next tick tells.
+            self._dirty = True
+            self.loop.call_soon(self._flush_if_dirty)
         elif number == _core.LINK_HEALTHY:
             if healthy is not None and not healthy.done():
                 healthy.set_result(None)
@@ -196,8 +221,9 @@ class Session:
 
     def link_received(self, link: Link, size: int) -> None:
         if link in self._links:
-            self._deliver(self.core.received(link.channel, size))
-            self._flush()
+            self._deliver_at_once(self.core.received(link.channel, size))
+            if self._dirty:
+                self._flush()
 
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
@@ -265,11 +291,9 @@ class Session:
     async def _open_links(self, address: tuple[str, int], login: _core.Login) -> None:
         links: list[Link] = []
         try:
-            for channel in (Channel.COMMANDS, Channel.INBOX):
-                buffer = self.core.buffer(channel)
-                link = await self._server.connect(
-                    lambda channel=channel, buffer=buffer: Link(self, channel, buffer), address
-                )
+            for channel in (_core.COMMANDS, _core.INBOX):
+                link = Link(self, channel, self.core.buffer(channel))
+                await self._server.connect(link, address)
                 links.append(link)
         except BaseException:
             for link in links:
@@ -278,17 +302,18 @@ class Session:
         self._links = tuple(links)
         for link in links:
             self.core.connected(link.channel, login)
+            link.write(self.core.take_output(link.channel) or b"")
         self._flush()
 
     async def _attempt_failed(self, error: Exception) -> None:
         """Nothing to do: the attempt has cleaned up after itself."""
 
     def _fail_all(self, error: OperationFailedError) -> None:
-        futures, self._futures = self._futures, {}
-        for operation, future in futures.items():
+        for operation in self._pending:
             self.core.abandon(operation)
-            if not future.done():
-                future.set_exception(OperationFailedError(error.kind, error.text))
+        self._deliver(
+            [(operation, _core.FAILED, (error.kind, error.text)) for operation in self._pending]
+        )
 
     # ---- end ----
 
@@ -308,9 +333,8 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._connecting
         self._fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
-        for holder in list(self.holders.values()):
-            holder.on_loss()
-        self.holders.clear()
+        for operation in list(self.holders):
+            self._tell_loss(operation)
         if self._timer is not None:
             self._timer.cancel()
         links, self._links = self._links, ()
@@ -326,7 +350,7 @@ class Session:
     async def _give_back(self) -> None:
         self._idle = self.loop.create_future()
         self.core.abandon_all()
-        self._end_tick()
+        self._flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._idle

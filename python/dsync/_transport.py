@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Receiver(Protocol):
 class Link(asyncio.BufferedProtocol):
     """A connection for one channel; it holds no state of the protocol that it carries."""
 
-    def __init__(self, receiver: Receiver, channel: _core.Channel, buffer: _core.ReceiveBuffer) -> None:
+    def __init__(self, receiver: Receiver, channel: int, buffer: _core.ReceiveBuffer) -> None:
         self.channel = channel
         self._receiver = receiver
         self._view = memoryview(buffer)
@@ -63,6 +62,3 @@ class Link(asyncio.BufferedProtocol):
         """Give the socket's descriptor, -1 when there is none."""
         socket = self._transport.get_extra_info("socket") if self._transport else None
         return -1 if socket is None else socket.fileno()
-
-
-LinkFactory = Callable[[], Link]

@@ -48,7 +48,9 @@ def translated(failure: OperationFailedError, what: str, key: str) -> exceptions
             f"cannot {what} {key!r}: the server refuses the login ({failure.text})"
         )
     # Servers before 7 put the text of a script's error behind one of their own.
-    text = failure.text.rpartition(": -")[2] if failure.text.startswith("ERR Error") else failure.text
+    text = (
+        failure.text.rpartition(": -")[2] if failure.text.startswith("ERR Error") else failure.text
+    )
     code = text.partition(" ")[0]
     advice = _ADVICE.get(code)
     message = f"cannot {what} {key!r}: {text}" + (f"; {advice}" if advice else "")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
@@ -14,6 +14,7 @@ from weakref import ref
 from dsync import _core
 from dsync._checks import check_key, check_seconds
 from dsync._connect import server_of
+from dsync._hold import Hold, LossEvent, call_on_lost
 from dsync._session import Session, session_for
 from dsync.errors import LockLostError, OperationFailedError, translated
 
@@ -22,32 +23,7 @@ if TYPE_CHECKING:
 
 # A lease with less than this part of it left is confirmed before `acquire` returns.
 _DOUBTFUL = 0.1
-
-
-class LossEvent(asyncio.Event):
-    """Set from the loss of a lock until its next grant; ``await event`` waits for the loss."""
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        return self.wait().__await__()
-
-
-class _Hold:
-    """One grant, from ``acquire`` to ``release``."""
-
-    __slots__ = ("_lock", "cancelled", "lost", "operation", "session", "task")
-
-    def __init__(self, lock: DistributedLock, session: Session, operation: int) -> None:
-        self._lock = ref(lock)
-        self.session = session
-        self.operation = operation
-        self.task = asyncio.current_task()
-        self.lost = False
-        self.cancelled = False
-
-    def on_loss(self) -> None:
-        self.lost = True
-        if lock := self._lock():
-            lock._on_loss(self)
+_HAND_OVER_LEASE = 5.0  # seconds; the first lease of a lock that was handed over
 
 
 class DistributedLock:
@@ -88,6 +64,7 @@ class DistributedLock:
         "_acquire_timeout",
         "_auto_renew",
         "_cancel_on_lost",
+        "_doubtful",
         "_holds",
         "_key",
         "_lease",
@@ -123,11 +100,12 @@ class DistributedLock:
         self._acquire_sleep_delay = acquire_sleep_delay
         self._acquire_timeout = acquire_timeout
         self._lease = lease
+        self._doubtful = _DOUBTFUL * min(lease or 0.0, _HAND_OVER_LEASE)
         self._auto_renew = auto_renew
         self._on_lost = on_lost
         self._cancel_on_lost = cancel_on_lost
         self._session: Session | None = None
-        self._holds: tuple[_Hold, ...] = ()
+        self._holds: tuple[Hold, ...] = ()
         self._loss: LossEvent | None = None
         self._token_text: str | None = None
 
@@ -184,16 +162,25 @@ class DistributedLock:
             left = math.inf if end is None else max(end - asyncio.get_running_loop().time(), 0.0)
             session = self._open_session()
             operation = session.core.acquire(
-                self._key, self._token, self._lease or 0.0, self._auto_renew, queueing, delay, left
+                self._key,
+                self._token_text or self._token,
+                self._lease or 0.0,
+                self._auto_renew,
+                queueing,
+                delay,
+                left,
             )
             try:
-                outcome = await session.result_of(operation)
-                if outcome != _core.GRANTED:
+                if await session.result_of(operation) != _core.GRANTED:
                     return False
                 hold = self._begin(session, operation)
-                if await self._confirmed(hold):
+                # Between the grant and this line the loop may have been blocked for a while.
+                if session.core.valid_for(operation) > self._doubtful or await self._confirmed(
+                    hold
+                ):
                     return True
             except OperationFailedError as failure:
+                self._drop(operation)
                 session.abandon(operation)
                 raise translated(failure, "acquire", self._key) from None
             except BaseException:
@@ -206,26 +193,21 @@ class DistributedLock:
 
     def _open_session(self) -> Session:
         session = self._session
-        if session is None or session.closed or session.loop is not asyncio.get_running_loop():
+        if session is None or not session.usable():
             session = self._session = session_for(self._server)
             self._loss = None
         return session
 
-    def _begin(self, session: Session, operation: int) -> _Hold:
-        hold = _Hold(self, session, operation)
-        session.holders[operation] = hold
+    def _begin(self, session: Session, operation: int) -> Hold:
+        hold = Hold(session, operation)
+        session.holders[operation] = ref(self)
         self._holds += (hold,)
         if self._loss is not None:
             self._loss.clear()
         return hold
 
-    async def _confirmed(self, hold: _Hold) -> bool:
-        """Tell whether the lease surely holds; ask the server if the grant took long to get here."""
-        if self._lease is None:
-            return True
-        if hold.session.core.valid_for(hold.operation) > _DOUBTFUL * min(self._lease, 5.0):
-            return True
-        return await self._ask(hold, self._lease) and not hold.lost
+    async def _confirmed(self, hold: Hold) -> bool:
+        return await self._ask(hold, self._lease or 0.0) and not hold.lost
 
     # ---- release ----
 
@@ -241,8 +223,8 @@ class DistributedLock:
         """
         await self._release(self._current("release"))
 
-    async def _release(self, hold: _Hold) -> None:
-        self._holds = tuple(other for other in self._holds if other is not hold)
+    async def _release(self, hold: Hold) -> None:
+        self._drop(hold.operation)
         session = hold.session
         session.holders.pop(hold.operation, None)
         if hold.lost or session.closed:
@@ -257,7 +239,11 @@ class DistributedLock:
             raise LockLostError(self._lost_text())
 
     def _drop(self, operation: int) -> None:
-        self._holds = tuple(hold for hold in self._holds if hold.operation != operation)
+        holds = self._holds
+        if len(holds) == 1 and holds[0].operation == operation:
+            self._holds = ()
+        else:
+            self._holds = tuple(hold for hold in holds if hold.operation != operation)
 
     async def __aenter__(self) -> Self:
         await self.acquire()
@@ -334,10 +320,10 @@ class DistributedLock:
         return hold.session.core.fence(hold.operation)
 
     def valid_for(self) -> float:
-        """Tell for how many seconds the lock is surely still held; 0 if it is not held or was lost.
+        """Tell for how many seconds the lock is surely still held; 0 if it is not, or was lost.
 
-        Takes no round trip: the time is that of a monotonic clock, which also counts while the machine
-        sleeps. Infinite for a lock without a lease.
+        Takes no round trip: the time is that of a monotonic clock, which also counts while the
+        machine sleeps. Infinite for a lock without a lease.
         """
         hold = self._find()
         if hold is None or hold.lost or hold.session.closed:
@@ -346,7 +332,7 @@ class DistributedLock:
 
     @property
     def lost(self) -> LossEvent:
-        """An event that is set when the lock is lost, until it is granted again; it can be awaited."""
+        """An event, also to be awaited: set from the loss of the lock until its next grant."""
         if self._loss is None:
             self._loss = LossEvent()
             if any(hold.lost for hold in self._holds):
@@ -364,28 +350,27 @@ class DistributedLock:
 
     # ---- helpers ----
 
-    def _find(self) -> _Hold | None:
+    def _find(self) -> Hold | None:
         """Give the running task's hold, or else the oldest."""
-        if len(self._holds) > 1:
+        holds = self._holds
+        if len(holds) > 1:
             # Several tasks share this object, and one that lost the lock has not noticed yet.
             with contextlib.suppress(RuntimeError):
                 task = asyncio.current_task()
-                for hold in self._holds:
-                    if hold.task is task:
-                        return hold
-        return self._holds[0] if self._holds else None
+                return next((hold for hold in holds if hold.task is task), holds[0])
+        return holds[0] if holds else None
 
-    def _current(self, what: str) -> _Hold:
+    def _current(self, what: str) -> Hold:
         hold = self._find()
         if hold is None:
             raise RuntimeError(f"cannot {what} {self._key!r}: this object does not hold it")
         return hold
 
-    async def _ask(self, hold: _Hold, lease: float) -> bool:
+    async def _ask(self, hold: Hold, lease: float) -> bool:
         operation = hold.session.core.confirm(hold.operation, lease)
         return await hold.session.result_of(operation) == _core.HELD
 
-    async def _ask_or_raise(self, hold: _Hold, lease: float) -> bool:
+    async def _ask_or_raise(self, hold: Hold, lease: float) -> bool:
         if hold.session.closed:
             return False
         try:
@@ -394,34 +379,19 @@ class DistributedLock:
             raise translated(failure, "ask for", self._key) from None
 
     def _lost_text(self) -> str:
-        return f"{self._key!r} was lost: its lease ended before the release; others may have held it"
+        return (
+            f"{self._key!r} was lost: its lease ended before the release, others may have held it"
+        )
 
-    def _on_loss(self, hold: _Hold) -> None:
+    def on_loss(self, operation: int) -> None:
+        """Learn from the session that a hold was lost; not for callers."""
+        hold = next((hold for hold in self._holds if hold.operation == operation), None)
+        if hold is None:
+            return
+        hold.lost = True
         if self._loss is not None:
             self._loss.set()
-        if self._cancel_on_lost and hold.task is not None and not hold.task.done():
-            hold.cancelled = True
-            hold.task.cancel(self._lost_text())
+        if self._cancel_on_lost:
+            hold.cancel_task(self._lost_text())
         if self._on_lost is not None:
-            self._call_on_lost(self._on_lost, hold.session.loop)
-
-    def _call_on_lost(
-        self,
-        callback: Callable[[DistributedLock], Awaitable[None] | None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        try:
-            result = callback(self)
-        except Exception as error:
-            loop.call_exception_handler(
-                {"message": f"on_lost of {self._key!r} failed", "exception": error}
-            )
-            return
-        if result is not None:
-            task = asyncio.ensure_future(result, loop=loop)
-            _callbacks.add(task)
-            task.add_done_callback(_callbacks.discard)
-
-
-# A task that nobody refers to may vanish before it is done.
-_callbacks: set[asyncio.Future[None]] = set()
+            call_on_lost(self._on_lost, self, hold.session.loop)

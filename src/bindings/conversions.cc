@@ -16,14 +16,14 @@ client::Login to_login(const py::object& username, const py::object& password,
 }
 
 py::tuple event(std::uint64_t operation, int number, const base::Error* error) {
-  if (error == nullptr) return py::make_tuple(operation, number, py::none());
-  // A server may send any bytes as its error.
-  const auto text =
-      py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(error->text.data(),
-                                                          static_cast<Py_ssize_t>(error->text.size()),
-                                                          "replace"));
-  return py::make_tuple(operation, number,
-                        py::make_tuple(static_cast<int>(error->kind), text));
+  py::object details = py::none();
+  if (error != nullptr) {
+    // A server may send any bytes as its error.
+    const auto text = py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(
+        error->text.data(), static_cast<Py_ssize_t>(error->text.size()), "replace"));
+    details = py::make_tuple(static_cast<int>(error->kind), text);
+  }
+  return py::make_tuple(operation, number, details);
 }
 
 }  // namespace dsync::bindings

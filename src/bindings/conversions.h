@@ -16,7 +16,7 @@ namespace dsync::bindings {
 namespace py = pybind11;
 
 // Numbers in the event stream beside those of primitives::Outcome.
-enum class LinkEvent : int { kReady = 101, kHealthy, kLost };
+enum class LinkEvent : int { kReady = 101, kHealthy, kLost, kOutput };
 
 // Infinity is the longest duration.
 inline base::Duration to_duration(double seconds) {

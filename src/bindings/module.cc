@@ -1,5 +1,4 @@
 // The extension module dsync._core; python/dsync/_core.pyi is its contract.
-#include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 
 #include "base/result.h"
@@ -20,6 +19,8 @@ void number(py::module_& module, const char* name, Enum value) {
 void bind_numbers(py::module_& module) {
   using base::ErrorKind;
   using primitives::Outcome;
+  number(module, "COMMANDS", client::Channel::kCommands);
+  number(module, "INBOX", client::Channel::kInbox);
   number(module, "GRANTED", Outcome::kGranted);
   number(module, "BUSY", Outcome::kBusy);
   number(module, "TIMED_OUT", Outcome::kTimedOut);
@@ -33,6 +34,7 @@ void bind_numbers(py::module_& module) {
   number(module, "LINK_READY", LinkEvent::kReady);
   number(module, "LINK_HEALTHY", LinkEvent::kHealthy);
   number(module, "LINK_LOST", LinkEvent::kLost);
+  number(module, "OUTPUT", LinkEvent::kOutput);
   number(module, "PROTOCOL_ERROR", ErrorKind::kProtocol);
   number(module, "CONNECTION_ERROR", ErrorKind::kConnection);
   number(module, "AUTHENTICATION_ERROR", ErrorKind::kAuthentication);
@@ -43,10 +45,6 @@ void bind_numbers(py::module_& module) {
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The C++ core of dsync; private.";
-  py::native_enum<client::Channel>(module, "Channel", "enum.IntEnum")
-      .value("COMMANDS", client::Channel::kCommands)
-      .value("INBOX", client::Channel::kInbox)
-      .finalize();
   bind_numbers(module);
   bind_leases(module);
   bind_session(module);

@@ -12,6 +12,15 @@ using client::Channel;
 using driver::now;
 using primitives::Outcome;
 
+namespace {
+
+Channel to_channel(std::size_t number) {
+  if (number > static_cast<std::size_t>(Channel::kInbox)) throw py::index_error("no such channel");
+  return static_cast<Channel>(number);
+}
+
+}  // namespace
+
 Session::Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
                  std::shared_ptr<Leases> leases, int loss_fd)
     : leases_(std::move(leases)),
@@ -23,9 +32,9 @@ Session::Session(std::string name, std::uint32_t seed, double reply_timeout, dou
 
 Session::~Session() { losses_->close(); }
 
-void Session::connected(Channel channel, const client::Login& login) {
+void Session::connected(std::size_t channel, const client::Login& login) {
   core_->client().set_login(login);
-  core_->client().connected(channel, now());
+  core_->client().connected(to_channel(channel), now());
 }
 
 py::list Session::disconnected(const std::string& reason) {
@@ -33,12 +42,13 @@ py::list Session::disconnected(const std::string& reason) {
   return events();
 }
 
-py::list Session::received(Channel channel, std::size_t size) {
-  core_->received(channel, buffers_[static_cast<std::size_t>(channel)].first(size), now());
+py::list Session::received(std::size_t channel, std::size_t size) {
+  core_->received(to_channel(channel), buffers_.at(channel).first(size), now());
   return events();
 }
 
 py::list Session::tick() {
+  announced_ = base::kNever;
   core_->tick(now());
   return events();
 }
@@ -57,20 +67,29 @@ py::list Session::events() {
   if (news.lost) result.append(event(0, static_cast<int>(LinkEvent::kLost), &*news.lost));
   if (news.ready) result.append(event(0, static_cast<int>(LinkEvent::kReady)));
   if (news.healthy) result.append(event(0, static_cast<int>(LinkEvent::kHealthy)));
+  if (!core_->client().output(Channel::kCommands).empty()) {
+    result.append(event(0, static_cast<int>(LinkEvent::kOutput)));
+  }
   return result;
 }
 
-double Session::seconds_to_deadline() const { return seconds_until(core_->deadline(), now()); }
+double Session::due_in() {
+  const auto deadline = core_->deadline();
+  if (deadline >= announced_) return -1;
+  announced_ = deadline;
+  return seconds_until(deadline, now());
+}
 
-py::bytes Session::take_output(Channel channel) {
-  auto& output = core_->client().output(channel);
+py::object Session::take_output(std::size_t channel) {
+  auto& output = core_->client().output(to_channel(channel));
+  if (output.empty()) return py::none();
   py::bytes result(output);
   output.clear();
   return result;
 }
 
-ReceiveBuffer* Session::buffer(Channel channel) {
-  return &buffers_[static_cast<std::size_t>(channel)];
+ReceiveBuffer* Session::buffer(std::size_t channel) {
+  return &buffers_.at(channel);
 }
 
 std::uint64_t Session::acquire(std::string_view key, std::string_view token, double lease,
@@ -120,7 +139,7 @@ void bind_session(py::module_& module) {
       .def("disconnected", &Session::disconnected)
       .def("received", &Session::received)
       .def("tick", &Session::tick)
-      .def("seconds_to_deadline", &Session::seconds_to_deadline)
+      .def("due_in", &Session::due_in)
       .def("take_output", &Session::take_output)
       .def("buffer", &Session::buffer, py::return_value_policy::reference_internal)
       .def("acquire", &Session::acquire)

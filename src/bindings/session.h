@@ -25,13 +25,14 @@ class Session {
           std::shared_ptr<Leases> leases, int loss_fd);
   ~Session();
 
-  void connected(client::Channel channel, const client::Login& login);
+  void connected(std::size_t channel, const client::Login& login);
   py::list disconnected(const std::string& reason);
-  py::list received(client::Channel channel, std::size_t size);
+  py::list received(std::size_t channel, std::size_t size);
   py::list tick();
-  double seconds_to_deadline() const;
-  py::bytes take_output(client::Channel channel);
-  ReceiveBuffer* buffer(client::Channel channel);
+  // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else -1.
+  double due_in();
+  py::object take_output(std::size_t channel);  // bytes, or None where there are none
+  ReceiveBuffer* buffer(std::size_t channel);
 
   std::uint64_t acquire(std::string_view key, std::string_view token, double lease, bool renewed,
                         bool queueing, double poll_delay, double timeout);
@@ -53,6 +54,7 @@ class Session {
   std::shared_ptr<Leases> leases_;
   std::shared_ptr<primitives::LossInbox> losses_;
   ForkOwned<primitives::Session> core_;
+  base::Time announced_ = base::kNever;  // what due_in() told last
   std::array<ReceiveBuffer, 2> buffers_;
 };
 

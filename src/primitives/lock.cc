@@ -1,6 +1,7 @@
 #include "primitives/lock.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -11,12 +12,15 @@ namespace {
 
 using State = Operation::State;
 
+// How long a fence outlives its lease: longer than a server's clock steps back.
+constexpr base::Duration kFenceKept = std::chrono::minutes(10);
+
 std::int64_t milliseconds(base::Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
-template <typename Number>
-std::string_view take_number(std::string_view text, Number& number) {
+// Reads the number that `text` starts with, and gives what is left.
+std::string_view take_number(std::string_view text, std::int64_t& number) {
   const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
   return text.substr(static_cast<std::size_t>(result.ptr - text.data()));
 }
@@ -218,7 +222,8 @@ void LockMachine::send_acquire(OperationId id, Operation& operation, base::Time 
   call << claim.key;
   call.parts({queue[0], queue[1], queue[2]}).parts({fence[0], fence[1], fence[2]});
   call << claim.token << claim.operation << milliseconds(claim.lease)
-       << milliseconds(claim.first_lease()) << std::int64_t{operation.queueing};
+       << (operation.queueing ? milliseconds(claim.first_lease()) : -1)
+       << milliseconds(claim.lease + kFenceKept);
 }
 
 void LockMachine::send_release(OperationId id, Operation& operation, base::Time now) {
@@ -226,11 +231,10 @@ void LockMachine::send_release(OperationId id, Operation& operation, base::Time 
   const auto queue = beside(claim.key, kQueueSuffix);
   const auto fence = beside(claim.key, kFenceSuffix);
   operation.resent = std::exchange(operation.release_sent, true);
-  auto call = client_.run(client::kLockRelease, 3, 4, cookie(id, Verb::kRelease), now);
+  auto call = client_.run(client::kLockRelease, 3, 3, cookie(id, Verb::kRelease), now);
   call << claim.key;
   call.parts({queue[0], queue[1], queue[2]}).parts({fence[0], fence[1], fence[2]});
-  call << claim.token << claim.operation << milliseconds(claim.lease)
-       << milliseconds(claim.first_lease());
+  call << claim.token << claim.operation << milliseconds(claim.first_lease());
 }
 
 void LockMachine::send_question(OperationId id, Operation& operation, base::Time now) {
@@ -266,9 +270,11 @@ void LockMachine::on_acquire_reply(Operations::iterator it, resp::ReplyView repl
   auto& [id, operation] = *it;
   // Granted by a message, or withdrawn, while the question was on its way: the answer is old.
   if (operation.state != State::kWaiting) return;
-  if (const auto number = reply.integer(); number > 0) {
-    grant(id, operation, *number, operation.sent, operation.claim->lease);
-  } else if (number == 0) {
+  std::int64_t fence = 0;
+  if (!reply.is_error()) take_number(reply.text(), fence);
+  if (fence > 0) {
+    grant(id, operation, fence, operation.sent, operation.claim->lease);
+  } else if (reply.integer() == 0) {
     complete(id, Outcome::kBusy);
     stop_waiting(id, operation);
     operations_.erase(it);
@@ -347,24 +353,23 @@ void LockMachine::on_resend(client::Cookie cookie, base::Time now) {
 }
 
 void LockMachine::on_message(std::string_view message, base::Time now) {
-  // "<session>:<id> <fencing token> <server's time>"
-  const auto colon = message.find(':');
-  if (colon == std::string_view::npos || message.substr(0, colon) != session_) return;
-  OperationId id = 0;
-  std::int64_t fence = 0;
-  std::int64_t granted_us = 0;
-  auto rest = take_number(message.substr(colon + 1), id);
-  if (rest.empty()) return;
-  rest = take_number(rest.substr(1), fence);
-  if (rest.empty()) return;
-  take_number(rest.substr(1), granted_us);
+  // "<session>:<id> <fencing token> <seconds> <microseconds>", the time being the server's
+  if (!message.starts_with(session_)) return;
+  std::array<std::int64_t, 4> fields{};
+  auto rest = message.substr(session_.size());
+  for (auto& field : fields) {
+    if (rest.empty()) return;
+    rest = take_number(rest.substr(1), field);
+  }
+  const auto [number, fence, seconds, microseconds] = fields;
+  const auto id = static_cast<OperationId>(number);
   const auto it = operations_.find(id);
   // Of an operation that was withdrawn: the withdrawal that follows frees the lock.
   if (it == operations_.end() || it->second.state != State::kWaiting) return;
   auto& operation = it->second;
   auto granted = operation.reference;
   if (operation.server_us != 0) {
-    granted += std::chrono::microseconds(granted_us - operation.server_us);
+    granted += std::chrono::microseconds(seconds * 1'000'000 + microseconds - operation.server_us);
   }
   grant(id, operation, fence, std::clamp(granted, base::Time(), now),
         operation.claim->first_lease());
