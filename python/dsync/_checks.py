@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def check_key(name: str, value: str) -> None:
+def check_key(name: str, value: object) -> None:
     """Refuse what cannot be the name of a key."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
@@ -17,7 +17,7 @@ def check_key(name: str, value: str) -> None:
         raise ValueError(f"{name} {value!r} cannot be encoded as UTF-8") from error
 
 
-def check_seconds(name: str, value: float, *, positive: bool = False) -> None:
+def check_seconds(name: str, value: object, *, positive: bool = False) -> None:
     """Refuse what is not a time in seconds; 0 is one unless ``positive``, infinity likewise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")

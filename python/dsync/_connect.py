@@ -19,7 +19,6 @@ from dsync import _core
 if TYPE_CHECKING:
     import ssl
 
-    from dsync._session import Session
     from dsync._transport import Link
 
 _DEFAULT_CONNECT_TIMEOUT = 5.0
@@ -46,7 +45,6 @@ class Server:
     sentinel: Any = field(repr=False)
     service_name: str = ""
     retry: Any = field(default=None, repr=False)
-    sessions: dict[asyncio.AbstractEventLoop, Session] = field(default_factory=dict, repr=False)
 
     def identity(self) -> tuple[object, ...]:
         """Tell servers apart: equal for clients of the same configuration."""
@@ -55,7 +53,7 @@ class Server:
             (self.connect_timeout, self.reply_timeout, self.keepalive_options),
             (self.username, self.password, self.credential_provider, self.ssl_options),
             (_sentinel_identity(self.sentinel), self.service_name),
-            (type(self.retry), _retries(self.retry)),
+            (_retries(self.retry),),
         )
 
     async def login(self) -> _core.Login:
@@ -151,16 +149,12 @@ def server_of(redis: object) -> Server:
         return server
 
 
-def known_servers() -> list[Server]:
-    """List every server that was ever used in this process."""
-    return list(_by_identity.values())
-
-
 def _client_for(url: str) -> object:
     from redis.asyncio import Redis
 
+    from_url: Callable[[str], object] = Redis.from_url
     try:
-        return Redis.from_url(url)
+        return from_url(url)
     except ValueError as error:
         # The text of the error may hold the URL's password.
         raise ValueError(
@@ -204,7 +198,7 @@ def _from_connection(connection: Any, pool: Any, sentinel: Any) -> Server:
     kwargs = pool.connection_kwargs
     context = getattr(connection, "ssl_context", None)
     keepalive = getattr(connection, "socket_keepalive", False)
-    options = getattr(connection, "socket_keepalive_options", None) or {}
+    options: dict[int, int | bytes] = getattr(connection, "socket_keepalive_options", None) or {}
     ssl_options = {name: repr(value) for name, value in kwargs.items() if name.startswith("ssl")}
     return Server(
         host="" if sentinel else getattr(connection, "host", ""),
@@ -246,4 +240,5 @@ async def _credentials(provider: Any) -> tuple[str, ...]:
 
 def _retries(retry: Any) -> int:
     # Before redis 6 there is no method for it.
-    return int(retry.get_retries() if hasattr(retry, "get_retries") else vars(retry)["_retries"])
+    count: Any = retry.get_retries() if hasattr(retry, "get_retries") else vars(retry)["_retries"]
+    return int(count)

@@ -1,7 +1,7 @@
 """The leases of this process: one table for each server, renewed beside all event loops.
 
-Over TCP and Unix sockets a native thread of the core renews. TLS needs Python, so there a daemon thread
-with an event loop of its own does the same work with the same core.
+Over TCP and Unix sockets a native thread of the core renews. TLS needs Python, so there a daemon
+thread with an event loop of its own does the same work with the same core.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LONGEST_PAUSE = 1.0
 
 
 class Leases:
-    """The leases at one server, used by all sessions with it; the last one to leave ends the thread."""
+    """The leases at one server, for all sessions with it; the last to leave ends the thread."""
 
     def __init__(self, server: Server) -> None:
         self.core = _core.Leases()
         self._server = server
-        self._users = 0
+        self.users = 0
         self._thread: _TlsThread | None = None
 
     def reachable_at(self, address: tuple[str, int], login: _core.Login) -> None:
@@ -37,7 +37,8 @@ class Leases:
         elif self._thread is None:
             self._thread = _TlsThread(self._server, self.core)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the renewal."""
         if self._thread is not None:
             self._thread.stop()
         self.core.stop()
@@ -53,7 +54,7 @@ def join(server: Server) -> Leases:
         leases = _tables.get(server)
         if leases is None:
             leases = _tables[server] = Leases(server)
-        leases._users += 1
+        leases.users += 1
         return leases
 
 
@@ -63,11 +64,11 @@ def leave(server: Server) -> None:
         leases = _tables.get(server)
         if leases is None:
             return
-        leases._users -= 1
-        if leases._users:
+        leases.users -= 1
+        if leases.users:
             return
         del _tables[server]
-    leases._stop()
+    leases.stop()
 
 
 class _TlsThread(threading.Thread):
@@ -88,6 +89,7 @@ class _TlsThread(threading.Thread):
         self._stopped = True
         self._wake_writer.send(b"\0")
         self.join()
+        self._driver.close()
         self._wake_reader.close()
         self._wake_writer.close()
 

@@ -1,8 +1,8 @@
 """The session of one event loop with one server: operations, timers, connections and their end.
 
-What the protocol says and does is in the core; here are only the things of asyncio. All primitives of a
-loop share the session of their server. It starts with the first operation, and ends with the loop (see
-`_lifetime`) or with `dsync.close()`.
+What the protocol says and does is in the core; here are only the things of asyncio. All primitives
+of a loop share the session of their server. It starts with the first operation, and ends with the
+loop (see `_lifetime`) or with `dsync.close()`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weakref import ref as weakref
 
 from redis import exceptions
 
-from dsync import _connect, _core, _lease
+from dsync import _core, _lease
 from dsync._pending import Pending
 from dsync._transport import Link
 from dsync.errors import OperationFailedError
@@ -63,7 +63,7 @@ class Session:
         self._pending: dict[int, Pending] = {}
         self._links: tuple[Link, ...] = ()
         self._connecting: asyncio.Task[None] | None = None
-        self._healthy: asyncio.Future[None] | None = None
+        self._healthy: asyncio.Future[OperationFailedError | None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
@@ -73,8 +73,8 @@ class Session:
             self._generator.__anext__().send(None)
 
     async def _lifetime(self) -> AsyncGenerator[None, None]:
-        # Every runner ends its asynchronous generators before it closes the loop. So this one, started
-        # above and never continued, is how a session hears of the end of its loop.
+        # Every runner ends its asynchronous generators before it closes the loop. So this one,
+        # started above and never continued, is how a session hears of the end of its loop.
         try:
             yield
         finally:
@@ -92,14 +92,11 @@ class Session:
         The future raises OperationFailedError. Cancelling it changes nothing in the core.
         """
         pending = self._pending[operation] = Pending(loop=self.loop)
-        if not self._dirty:
-            self._dirty = True
-            # Everything of one turn leaves in one write. But a caller that is alone need not wait for
-            # others, and while replies are delivered the write comes at the end of that.
-            if len(self._pending) == 1 and not self._delivering:
-                self._flush()
-            elif not self._delivering:
-                self.loop.call_soon(self._flush_if_dirty)
+        # A caller that is alone need not wait for others.
+        if len(self._pending) == 1 and not self._dirty and not self._delivering:
+            self._flush()
+        else:
+            self._flush_soon()
         return pending
 
     def abandon(self, operation: int) -> None:
@@ -108,15 +105,21 @@ class Session:
         self.holders.pop(operation, None)
         if not self.closed:
             self.core.abandon(operation)
-            if not self._dirty:
-                self._dirty = True
-                self.loop.call_soon(self._flush_if_dirty)
+            self._flush_soon()
 
     def forget(self, operation: int) -> None:
         """Let the lease of what an operation holds run out. May be called by any thread."""
         self.holders.pop(operation, None)
         if not self.closed:
             self.core.forget(operation)
+
+    def _flush_soon(self) -> None:
+        """See to it that everything of this turn leaves in one write."""
+        if not self._dirty:
+            self._dirty = True
+            # While replies are delivered, the write comes at the end of that.
+            if not self._delivering:
+                self.loop.call_soon(self._flush_if_dirty)
 
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
@@ -147,12 +150,14 @@ class Session:
 
     # ---- events ----
 
-    def _deliver(self, events: list[_core._Event]) -> None:
+    def _deliver(self, events: list[_core.Event]) -> None:
         for pending in self._complete(events):
             pending.resume_soon()
 
-    def _deliver_at_once(self, events: list[_core._Event]) -> None:
+    def _deliver_at_once(self, events: list[_core.Event]) -> None:
         """Do as `_deliver`, but run the tasks; not while a task is running."""
+        if asyncio.current_task(self.loop) is not None:
+            return self._deliver(events)
         self._delivering = True
         ready = iter(self._complete(events))
         try:
@@ -164,7 +169,7 @@ class Session:
             for pending in ready:
                 pending.resume_soon()
 
-    def _complete(self, events: list[_core._Event]) -> list[Pending]:
+    def _complete(self, events: list[_core.Event]) -> list[Pending]:
         """Set the outcomes; gives those whose tasks are to be resumed."""
         ready: list[Pending] = []
         for operation, number, error in events:
@@ -195,21 +200,17 @@ class Session:
 
     def _on_link_event(self, number: int, error: tuple[int, str] | None) -> None:
         healthy = self._healthy
-        if number == _core.OUTPUT:
-            self._dirty = True
-        elif number == _core.LINK_READY:
-            # It is healthy if there was nothing to send anew; the next tick tells.
-            self._dirty = True
-            self.loop.call_soon(self._flush_if_dirty)
+        if number in (_core.OUTPUT, _core.LINK_READY):
+            self._flush_soon()
         elif number == _core.LINK_HEALTHY:
             if healthy is not None and not healthy.done():
                 healthy.set_result(None)
-        elif error is not None:
+        elif error is not None:  # The link was lost.
             self._abort_links()
             if healthy is None:
                 self._reconnect_soon()
             elif not healthy.done():
-                healthy.set_exception(OperationFailedError(*error))
+                healthy.set_result(OperationFailedError(*error))
 
     def _on_loss_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -221,9 +222,12 @@ class Session:
 
     def link_received(self, link: Link, size: int) -> None:
         if link in self._links:
-            self._deliver_at_once(self.core.received(link.channel, size))
-            if self._dirty:
-                self._flush()
+            try:
+                self._deliver_at_once(self.core.received(link.channel, size))
+            finally:
+                if self._dirty:
+                    self._deliver(self.core.tick())
+                    self._flush()
 
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
@@ -264,6 +268,9 @@ class Session:
                 await asyncio.sleep(limit * random.uniform(0.5, 1))
         finally:
             self._connecting = None
+            if not self.closed and self.core.wants_link(True):
+                # Somebody has cancelled this task, but not those who need it.
+                self.loop.call_soon(self._flush_if_open)
 
     async def _attempt(self) -> None:
         self._healthy = self.loop.create_future()
@@ -272,21 +279,26 @@ class Session:
                 login = await self._server.login()
                 address = await self._server.address()
                 await self._open_links(address, login)
-                await self._healthy
-            self._leases.reachable_at(address, login)
-        except OperationFailedError as error:
-            if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
-                raise
-            raise self._server.unreachable(error.text) from None
-        except (OSError, TimeoutError, exceptions.RedisError) as error:
-            raise self._server.unreachable(str(error) or "no answer in time") from error
+                error = await self._healthy
+            if error is not None:
+                raise error
+        except BaseException as error:
+            self._abort_links()
+            self._deliver(self.core.disconnected("the attempt to connect failed"))
+            raise self._judged(error) from None
         finally:
-            if not (self._healthy.done() and not self._healthy.cancelled()) or (
-                self._healthy.exception() is not None
-            ):
-                self._abort_links()
-                self._deliver(self.core.disconnected("the attempt to connect was given up"))
             self._healthy = None
+        self._leases.reachable_at(address, login)
+
+    def _judged(self, error: BaseException) -> BaseException:
+        """Give an error that the retry settings understand, if another attempt may end better."""
+        if isinstance(error, OperationFailedError):
+            if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
+                return error
+            return self._server.unreachable(error.text)
+        if isinstance(error, (OSError, TimeoutError, exceptions.ConnectionError)):
+            return self._server.unreachable(str(error) or "no answer in time")
+        return error
 
     async def _open_links(self, address: tuple[str, int], login: _core.Login) -> None:
         links: list[Link] = []
@@ -324,7 +336,7 @@ class Session:
     async def _close(self) -> None:
         if self.closed:
             return
-        self._server.sessions.pop(self.loop, None)
+        _sessions.pop((self.loop, self._server), None)
         if self._links:
             await self._give_back()
         self.closed = True
@@ -333,8 +345,7 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._connecting
         self._fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
-        for operation in list(self.holders):
-            self._tell_loss(operation)
+        self.holders.clear()
         if self._timer is not None:
             self._timer.cancel()
         links, self._links = self._links, ()
@@ -345,6 +356,7 @@ class Session:
             for link in links:
                 if link.closed in slow:
                     link.abort()
+        self.loop.remove_reader(self._loss_reader)
         self._release_resources()
 
     async def _give_back(self) -> None:
@@ -356,8 +368,7 @@ class Session:
                 await self._idle
 
     def _release_resources(self) -> None:
-        self.loop.remove_reader(self._loss_reader)
-        del self.core
+        self.core.close()
         _lease.leave(self._server)
         self._loss_reader.close()
         self._loss_writer.close()
@@ -366,10 +377,7 @@ class Session:
         """Stop after the loop was closed without the end of its generators; its leases run out."""
         self.closed = True
         self._links = ()
-        del self.core
-        _lease.leave(self._server)
-        self._loss_reader.close()
-        self._loss_writer.close()
+        self._release_resources()
 
     def orphan(self) -> None:
         """In a forked child: be closed, and keep no connection of the parent alive."""
@@ -381,37 +389,38 @@ class Session:
                     os.dup2(nothing.fileno(), link.fileno())
 
 
+_sessions: dict[tuple[asyncio.AbstractEventLoop, Server], Session] = {}
+
+
 def session_for(server: Server) -> Session:
     """Give the running loop's session with a server."""
     loop = asyncio.get_running_loop()
-    session = server.sessions.get(loop)
+    session = _sessions.get((loop, server))
     if session is None:
-        for dead in [other for other in server.sessions if other.is_closed()]:
-            server.sessions.pop(dead).discard()
-        session = server.sessions[loop] = Session(loop, server)
+        for dead in [key for key in _sessions if key[0].is_closed()]:
+            _sessions.pop(dead).discard()
+        session = _sessions[loop, server] = Session(loop, server)
     return session
 
 
 async def close() -> None:
     """Free every lock of the running event loop, and close its connections.
 
-    A loop that is run by ``asyncio.run`` or the like does this by itself when it ends. The loop may use
-    dsync again afterwards. Locks that were held count as lost.
+    A loop that is run by ``asyncio.run`` or the like does this by itself when it ends. The loop may
+    use dsync again afterwards. Locks that were held count as lost.
     """
     loop = asyncio.get_running_loop()
-    for server in _connect.known_servers():
-        if session := server.sessions.get(loop):
-            await session.close()
+    for session in [session for key, session in _sessions.items() if key[0] is loop]:
+        await session.close()
 
 
 def _after_fork_in_child() -> None:
-    for server in _connect.known_servers():
-        for session in server.sessions.values():
-            session.orphan()
-            _inherited.append(session)
-        server.sessions.clear()
+    for session in _sessions.values():
+        session.orphan()
+    # Never ended here, because that would say good-bye to the parent's server.
+    _inherited.extend(_sessions.values())
+    _sessions.clear()
 
 
-# Sessions of the parent process; never ended here, because that would say good-bye to its server.
 _inherited: list[Session] = []
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -54,7 +54,7 @@ class Link(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """End the connection now, so that no command that is still on its way overtakes later ones."""
+        """End the connection now: a command still on its way must not overtake later ones."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -10,13 +10,13 @@ from dsync import _core
 class LockLostError(RuntimeError):
     """The lock was held, but its lease ended before it was released: somebody else may be inside.
 
-    Raised by ``release()`` and ``extend()``, and at the end of an ``async with`` block. What was done
-    under the lock after the loss must be checked; see ``DistributedLock.fencing_token``.
+    Raised by ``release()`` and ``extend()``, and at the end of an ``async with`` block. What was
+    done under the lock after the loss must be checked; see ``DistributedLock.fencing_token``.
     """
 
 
 class OperationFailedError(Exception):
-    """An error event of the core, before it is known which key it belongs to. Never leaves dsync."""
+    """An error event of the core, not yet told which key it is about. Never leaves dsync."""
 
     def __init__(self, kind: int, text: str) -> None:
         super().__init__(text)

@@ -29,28 +29,30 @@ _HAND_OVER_LEASE = 5.0  # seconds; the first lease of a lock that was handed ove
 class DistributedLock:
     """A lock that one task of all processes of a fleet holds at a time, in the order they asked.
 
-    Use it as ``async with DistributedLock(redis, key):``. One object may be used by many tasks at once;
-    they enter one after another. It is not reentrant.
+    Use it as ``async with DistributedLock(redis, key):``. One object may be used by many tasks at
+    once; they enter one after another. It is not reentrant.
 
-    The lock is a lease: the server ends it when its holder neither releases nor renews it, so a process
-    that crashed, hung or lost its network blocks nobody for longer than ``lease`` seconds. A native
-    thread renews it meanwhile, so a busy event loop does not lose it. A holder that lost it all the same
-    (it was stopped, or cut off, for longer than the lease) is told: by ``on_lost``, by ``lost``, and by
-    LockLostError at the end of the block.
+    The lock is a lease: the server ends it when its holder neither releases nor renews it, so a
+    process that crashed, hung or lost its network blocks nobody for longer than ``lease`` seconds.
+    A native thread renews it meanwhile, so a busy event loop does not lose it. A holder that lost
+    it all the same (it was stopped, or cut off, for longer than the lease) is told: by ``on_lost``,
+    by ``lost``, and by LockLostError at the end of the block.
 
-    The connection is dsync's own, made from the configuration of ``redis``; when it breaks, it is made
-    anew, and every operation still happens once. While the server is away, callers without a timeout wait
-    as long as the retry settings of ``redis`` allow, and then get ``redis.exceptions.ConnectionError``.
+    The connection is dsync's own, made from the configuration of ``redis``; when it breaks, it is
+    made anew, and every operation still happens once. While the server is away, callers without a
+    timeout wait as long as the retry settings of ``redis`` allow, and then get
+    ``redis.exceptions.ConnectionError``.
 
     :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
     :param key: name of the lock; it stands in Redis as ``distributed_lock_{key}``
-    :param acquire_sleep_delay: seconds, >= 0, between two looks for an old process that frees the lock
-        without telling anybody; a lock that is freed by dsync is handed over at once
+    :param acquire_sleep_delay: seconds, >= 0, between two looks for an old process that frees
+        the lock without telling anybody; a lock that is freed by dsync is handed over at once
     :param acquire_timeout: seconds, >= 0, that ``acquire`` waits; 0 tries once, None waits for ever
-    :param lease: seconds, > 0, after which the lock of a holder that is gone is free again; None keeps it
-        until it is released, come what may
+    :param lease: seconds, > 0, after which the lock of a holder that is gone is free again;
+        None keeps it until it is released, come what may
     :param auto_renew: whether the lease is renewed while the lock is held
-    :param on_lost: called with this lock, in the event loop, when it is lost; may be a coroutine function
+    :param on_lost: called with this lock, in the event loop, when it is lost; may be a
+        coroutine function
     :param cancel_on_lost: whether the task that acquired the lock is cancelled when it is lost
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
@@ -123,8 +125,8 @@ class DistributedLock:
     ) -> bool:
         """Wait until this task holds the lock.
 
-        A task that is cancelled here leaves nothing behind: it gives up its place in the queue, and a
-        lock that was granted meanwhile goes on to the next.
+        A task that is cancelled here leaves nothing behind: it gives up its place in the queue, and
+        a lock that was granted meanwhile goes on to the next.
 
         :param acquire_sleep_delay: seconds, instead of the constructor's
         :param acquire_timeout: seconds, instead of the constructor's
@@ -155,9 +157,9 @@ class DistributedLock:
         """
         return await self._take(self._acquire_sleep_delay, 0)
 
-    async def _take(self, delay: float, timeout: float | None) -> bool:
-        queueing = timeout != 0
-        end = None if not timeout else asyncio.get_running_loop().time() + timeout
+    async def _take(self, delay: float, limit: float | None) -> bool:
+        queueing = limit != 0
+        end = asyncio.get_running_loop().time() + limit if limit else None
         while True:
             left = math.inf if end is None else max(end - asyncio.get_running_loop().time(), 0.0)
             session = self._open_session()
@@ -212,14 +214,16 @@ class DistributedLock:
     # ---- release ----
 
     async def release(self) -> None:
-        """Free the lock, or hand it to the task that has waited longest, here or in another process.
+        """Free the lock, or hand it to the task that has waited longest, here or in another
+        process.
 
-        A task that is cancelled here, or loses its connection, frees the lock all the same: the release
-        is under way, and is sent again if need be.
+        A task that is cancelled here, or loses its connection, frees the lock all the same: the
+        release is under way, and is sent again if need be.
 
         :raises RuntimeError: if this object does not hold the lock
         :raises LockLostError: if it did, but the lease ended before
-        :raises redis.exceptions.ConnectionError: if the server stays away; the lease ends by itself then
+        :raises redis.exceptions.ConnectionError: if the server stays away; the lease ends by
+            itself then
         """
         await self._release(self._current("release"))
 
@@ -309,8 +313,8 @@ class DistributedLock:
     def fencing_token(self) -> int:
         """The number of this grant, greater than those of all grants of the key before.
 
-        A store that remembers the greatest number it has seen can refuse a holder that was overtaken.
-        It still tells the old number after a loss, until ``release``.
+        A store that remembers the greatest number it has seen can refuse a holder that was
+        overtaken. It still tells the old number after a loss, until ``release``.
 
         :raises RuntimeError: if this object does not hold the lock
         """

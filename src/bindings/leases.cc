@@ -33,8 +33,6 @@ RenewalDriver::RenewalDriver(const Leases& leases, int wake_fd)
   table_->set_wake([wake_fd] { (void)!write(wake_fd, "", 1); });
 }
 
-RenewalDriver::~RenewalDriver() { table_->set_wake(nullptr); }
-
 void RenewalDriver::connected(const client::Login& login) {
   renewal_.client().set_login(login);
   renewal_.client().connected(Channel::kCommands, driver::now());
@@ -79,6 +77,7 @@ void bind_leases(py::module_& module) {
       .def("after_fork", &Leases::after_fork, py::arg("in_child"));
   py::class_<RenewalDriver>(module, "RenewalDriver")
       .def(py::init<const Leases&, int>(), py::arg("leases"), py::arg("wake_fd"))
+      .def("close", &RenewalDriver::close)
       .def("connected", &RenewalDriver::connected, py::arg("login"))
       .def("disconnected", &RenewalDriver::disconnected, py::arg("reason"))
       .def("received", &RenewalDriver::received, py::arg("size"))

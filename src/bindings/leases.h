@@ -40,7 +40,10 @@ class RenewalDriver {
  public:
   // `wake_fd` gets a byte when step() should be called before its time.
   RenewalDriver(const Leases& leases, int wake_fd);
-  ~RenewalDriver();
+  ~RenewalDriver() { close(); }
+
+  // Leaves `wake_fd` alone from now on.
+  void close() { table_->set_wake(nullptr); }
 
   void connected(const client::Login& login);
   void disconnected(const std::string& reason);

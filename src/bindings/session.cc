@@ -128,6 +128,11 @@ py::list Session::give_up(const std::string& reason) {
   return events();
 }
 
+void Session::close() {
+  core_->locks().forget_all();
+  losses_->close();
+}
+
 void Session::abandon_all() { core_->locks().abandon_all(now()); }
 
 void bind_session(py::module_& module) {
@@ -152,6 +157,7 @@ void bind_session(py::module_& module) {
       .def("valid_for", &Session::valid_for)
       .def("give_up", &Session::give_up)
       .def("abandon_all", &Session::abandon_all)
+      .def("close", &Session::close)
       .def("wants_link", &Session::wants_link, py::arg("awaited"));
 }
 

@@ -46,6 +46,8 @@ class Session {
 
   py::list give_up(const std::string& reason);
   void abandon_all();
+  // Looks after nothing any more, and leaves `loss_fd` alone. Nothing may be called after it.
+  void close();
   bool wants_link(bool awaited) const { return core_->locks().wants_link(awaited); }
 
  private:

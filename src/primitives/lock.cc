@@ -46,12 +46,6 @@ LockMachine::LockMachine(client::Client& client, std::string session,
       losses_(std::move(losses)),
       plan_(seed) {}
 
-LockMachine::~LockMachine() {
-  for (const auto& [id, operation] : operations_) {
-    if (operation.claim) leases_->remove(*operation.claim);
-  }
-}
-
 client::Cookie LockMachine::cookie(OperationId id, Verb verb) {
   return id << 2 | static_cast<client::Cookie>(verb);
 }
@@ -185,6 +179,15 @@ void LockMachine::abandon_all(base::Time now) {
   std::vector<OperationId> ids;
   for (const auto& [id, operation] : operations_) ids.push_back(id);
   for (const auto id : ids) abandon(id, now);
+}
+
+void LockMachine::forget_all() {
+  for (const auto& [id, operation] : operations_) {
+    if (operation.claim) leases_->remove(*operation.claim);
+  }
+  operations_.clear();
+  deadlines_.clear();
+  plan_.clear();
 }
 
 bool LockMachine::wants_link(bool awaited) const {

@@ -32,7 +32,7 @@ class LockMachine {
   // `client` must outlive the machine. `session` is the name in its inbox channel.
   LockMachine(client::Client& client, std::string session, std::shared_ptr<LeaseTable> leases,
               std::shared_ptr<LossInbox> losses, std::uint32_t seed);
-  ~LockMachine();
+  ~LockMachine() { forget_all(); }
   LockMachine(const LockMachine&) = delete;
   LockMachine& operator=(const LockMachine&) = delete;
 
@@ -77,6 +77,8 @@ class LockMachine {
   void give_up(const base::Error& error);
   // Gives everything back, without completions.
   void abandon_all(base::Time now);
+  // Knows nothing any more, and looks after nothing.
+  void forget_all();
 
   // Whether there is anything that only the server can bring on; with `awaited`, anything that a caller
   // waits for.

@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
 
 from dsync import DistributedLock, LockLostError
+from tests.integration.children import take_and_keep
 from tests.integration.locks import (
     NEVER,
     calls,
@@ -19,7 +21,9 @@ from tests.integration.locks import (
     soon,
     start_waiters,
     until_nothing_is_left,
+    until_queued,
 )
+from tests.support.processes import Child
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -120,10 +124,24 @@ async def test_the_first_renewal_makes_the_lease_of_a_hand_over_full(
     (waiter,) = await start_waiters(server, key, second)
     await first.release()
     assert await soon(waiter)
-    assert lease_left(server, key) <= 5
     await eventually(lambda: lease_left(server, key) > 5, "the full lease")
     await eventually(lambda: second.valid_for() > 5, "the holder knows of it")
     await second.release()
+
+
+async def test_a_hand_over_to_a_process_that_does_not_answer_gives_a_short_lease(
+    server: RedisServer, redis: Redis, key: str, spawn: Callable[..., Child]
+) -> None:
+    first = DistributedLock(redis, key, NEVER, lease=LONG)
+    await first.acquire()
+    child = spawn(take_and_keep, server.url, key)
+    await until_queued(server, key, 1)
+    child.pause()
+    await first.release()
+    assert 0 < lease_left(server, key) <= 5
+    child.resume()
+    await child.expect("holds")
+    await eventually(lambda: lease_left(server, key) > 5, "the full lease")
 
 
 async def test_without_renewal_a_hand_over_gives_the_full_lease(

@@ -27,15 +27,17 @@ def complaints(script: Path) -> Iterator[str]:
         if not re.search(rf"^-- {section} +\S", header, re.MULTILINE):
             yield f"it has no line '{section} …'"
     yield from wrong_codes(header, body)
-    for name in INCLUDE.findall(body):
-        path = script.parent / "include" / name
-        if not path.exists():
-            yield f"it includes {name}, which does not exist"
-        elif "--@include" in path.read_text():
-            yield f"it includes {name}, which includes in turn"
-        else:
-            body += path.read_text()
-    yield from wrong_arguments(header, without_comments(body))
+    texts = {"": body}
+    waiting = [""]
+    while waiting:
+        for name in INCLUDE.findall(texts[waiting.pop()]):
+            path = script.parent / "include" / name
+            if not path.exists():
+                yield f"it includes {name}, which does not exist"
+            elif name not in texts:
+                texts[name] = path.read_text()
+                waiting.append(name)
+    yield from wrong_arguments(header, without_comments("".join(texts.values())))
 
 
 def split(text: str) -> tuple[str, str]:
@@ -100,9 +102,9 @@ def test_header_says_what_the_body_does(script: Path) -> None:
 
 
 def test_there_are_scripts_and_no_include_is_left_over() -> None:
-    scripts = list(LUA.glob("*.lua"))
-    included = {name for each in scripts for name in INCLUDE.findall(each.read_text())}
-    assert scripts
+    texts = [path.read_text() for path in LUA.rglob("*.lua")]
+    included = {name for text in texts for name in INCLUDE.findall(text)}
+    assert list(LUA.glob("*.lua"))
     assert {path.name for path in (LUA / "include").iterdir()} == included
 
 
@@ -146,7 +148,7 @@ return 0
         ("-- Do something.\n", "", "one sentence"),
         ("return 0\n", "--@include there.lua\nreturn 0\n", "does not name KEYS[3]"),
         ("return 0\n", "--@include absent.lua\nreturn 0\n", "does not exist"),
-        ("return 0\n", "--@include nested.lua\nreturn 0\n", "includes in turn"),
+        ("return 0\n", "--@include nested.lua\nreturn 0\n", "does not name KEYS[3]"),
         ("return 0\n", "f(unpack(ARGV, 2))\nreturn 0\n", None),
         ("-- ARGV[3i-1] lease     (ms)  of each\n", "", "does not name ARGV[3i-1]"),
     ],

@@ -14,9 +14,10 @@ CXX_LAYERS = ["base", "resp", "client", "primitives", "driver", "bindings"]
 PYTHON_HEADERS = ("Python.h", "pybind11/")
 
 PYTHON_LAYERS = [
-    {"_core", "_checks", "errors"},
+    {"_core", "_checks", "_pending", "errors"},
     {"_lease", "_transport", "_connect"},
     {"_session"},
+    {"_hold"},
     # The public face: every module whose name has no underscore, unless it stands above.
     {"*"},
     {"__init__"},
