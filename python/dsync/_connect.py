@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -150,11 +151,10 @@ def server_of(redis: object) -> Server:
 
 
 def _client_for(url: str) -> object:
-    from redis.asyncio import Redis
-
-    from_url: Callable[[str], object] = Redis.from_url
+    # Imported here, since who passes a client need not wait for it.
+    redis: Any = importlib.import_module("redis.asyncio")
     try:
-        return from_url(url)
+        return cast(object, redis.Redis.from_url(url))
     except ValueError as error:
         # The text of the error may hold the URL's password.
         raise ValueError(
@@ -240,5 +240,4 @@ async def _credentials(provider: Any) -> tuple[str, ...]:
 
 def _retries(retry: Any) -> int:
     # Before redis 6 there is no method for it.
-    count: Any = retry.get_retries() if hasattr(retry, "get_retries") else vars(retry)["_retries"]
-    return int(count)
+    return int(retry.get_retries() if hasattr(retry, "get_retries") else retry._retries)

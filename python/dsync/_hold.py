@@ -22,7 +22,7 @@ class LossEvent(asyncio.Event):
 class Hold:
     """One grant, from ``acquire`` to ``release``."""
 
-    __slots__ = ("cancelled", "lost", "operation", "session", "task")
+    __slots__ = ("_cancelling", "cancelled", "lost", "operation", "session", "task")
 
     def __init__(self, session: Session, operation: int) -> None:
         self.session = session
@@ -35,7 +35,12 @@ class Hold:
         """Cancel the task that acquired, because of the loss."""
         if self.task is not None and not self.task.done():
             self.cancelled = True
+            self._cancelling = self.task.cancelling()
             self.task.cancel(message)
+
+    def end_cancellation(self) -> bool:
+        """Take the cancellation back; tells whether it was the only one."""
+        return self.task is not None and self.task.uncancel() <= self._cancelling
 
 
 def call_on_lost(

@@ -71,6 +71,7 @@ class DistributedLock:
         "_key",
         "_lease",
         "_loss",
+        "_lost",
         "_on_lost",
         "_server",
         "_session",
@@ -108,6 +109,7 @@ class DistributedLock:
         self._cancel_on_lost = cancel_on_lost
         self._session: Session | None = None
         self._holds: tuple[Hold, ...] = ()
+        self._lost = False
         self._loss: LossEvent | None = None
         self._token_text: str | None = None
 
@@ -204,6 +206,7 @@ class DistributedLock:
         hold = Hold(session, operation)
         session.holders[operation] = ref(self)
         self._holds += (hold,)
+        self._lost = False
         if self._loss is not None:
             self._loss.clear()
         return hold
@@ -240,6 +243,7 @@ class DistributedLock:
         except OperationFailedError as failure:
             raise translated(failure, "release", self._key) from None
         if outcome != _core.RELEASED:
+            self._set_lost()
             raise LockLostError(self._lost_text())
 
     def _drop(self, operation: int) -> None:
@@ -263,11 +267,10 @@ class DistributedLock:
         try:
             await self._release(hold)
         except LockLostError as lost:
-            if hold.cancelled and hold.task is not None:
-                # The cancellation was ours, and has done its work.
-                hold.task.uncancel()
-                if exc is None or isinstance(exc, asyncio.CancelledError):
-                    raise lost from None
+            # A cancellation that was ours has done its work; but somebody else may want one too.
+            ours = hold.cancelled and hold.end_cancellation()
+            if ours and isinstance(exc, asyncio.CancelledError):
+                raise lost from None
             if exc is None:
                 raise
             # What went wrong in the block comes first.
@@ -339,9 +342,14 @@ class DistributedLock:
         """An event, also to be awaited: set from the loss of the lock until its next grant."""
         if self._loss is None:
             self._loss = LossEvent()
-            if any(hold.lost for hold in self._holds):
+            if self._lost:
                 self._loss.set()
         return self._loss
+
+    def _set_lost(self) -> None:
+        self._lost = True
+        if self._loss is not None:
+            self._loss.set()
 
     def __repr__(self) -> str:
         state = "not held" if not self._holds else "lost" if self._holds[-1].lost else "held"
@@ -393,8 +401,7 @@ class DistributedLock:
         if hold is None:
             return
         hold.lost = True
-        if self._loss is not None:
-            self._loss.set()
+        self._set_lost()
         if self._cancel_on_lost:
             hold.cancel_task(self._lost_text())
         if self._on_lost is not None:

@@ -29,8 +29,13 @@ void LossInbox::close() {
 }
 
 void LeaseTable::set_wake(std::function<void()> wake) {
-  const std::lock_guard guard(mutex_);
-  wake_ = std::move(wake);
+  {
+    const std::lock_guard guard(mutex_);
+    wake_ = wake;
+    if (planned_ == base::kNever) return;
+  }
+  // There are leases already that nobody has been woken for.
+  if (wake) wake();
 }
 
 void LeaseTable::add(ClaimPtr claim, std::shared_ptr<LossInbox> losses, base::Time renew_at) {

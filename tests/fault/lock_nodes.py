@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from redis.asyncio import Redis
+
 from dsync import DistributedLock, LockLostError
+from tests.fault.lock_tools import client_for
 from tests.support.child import say
 
 Options = dict[str, Any]
@@ -118,6 +121,45 @@ async def tell_release(lock: DistributedLock) -> None:
         say("release raised", type=type(error).__name__)
     else:
         say("release returned")
+
+
+# ---- counting ----
+
+# A store that refuses who was overtaken, and remembers the numbers of those it served.
+GUARDED_WRITE = """
+if tonumber(ARGV[1]) <= tonumber(redis.call('LINDEX', KEYS[1], -1) or 0) then
+  return 0
+end
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
+"""
+
+
+async def count(port: int, data_url: str, key: str, name: str, rounds: int, lease: float) -> None:
+    """Add one to a number, a read and a write apart, under the lock; tell how often it did."""
+    lock = DistributedLock(
+        client_for(port, name, retries=1000, socket_timeout=0.5),
+        key,
+        acquire_sleep_delay=0.05,
+        lease=lease,
+    )
+    told = {"written": 0, "refused": 0, "lost": 0}
+    async with Redis.from_url(data_url, decode_responses=True) as data:
+        say("started")
+        for _ in range(rounds):
+            await lock.acquire()
+            value = int(await data.get(f"{key}-number") or 0)
+            await asyncio.sleep(0.001)
+            written = await data.eval(
+                GUARDED_WRITE, 2, f"{key}-fences", f"{key}-number", lock.fencing_token, value + 1
+            )
+            told["written" if written else "refused"] += 1
+            try:
+                await lock.release()
+            except LockLostError:
+                told["lost"] += 1
+    say("counted", **told)
 
 
 # ---- ends of loops and interpreters ----

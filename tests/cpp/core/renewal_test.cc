@@ -77,7 +77,7 @@ TEST_F(RenewalTest, RenewsEverythingWhenItIsConnected) {
   connect();
   const Command expected{"EVAL", std::string(client::kLockRenew.source), "2", "key1",
                          "{key1}:dsync:fence", "token1", "s:1", "30000"};
-  EXPECT_EQ(take(), std::vector{expected});
+  EXPECT_EQ(take(), std::vector<Command>{expected});
   const auto sent = now_;
   now_ += 1s;
   answer(array({number(1)}));

@@ -1,0 +1,4 @@
+#include <gtest/gtest.h>
+namespace dsync::tests {
+TEST(Placeholder, Two) {}
+}  // namespace dsync::tests

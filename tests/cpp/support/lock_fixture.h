@@ -1,0 +1,76 @@
+// A session named "s" whose server is played by the test, command by command.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "primitives/session.h"
+#include "support/wire.h"
+#include "support/wish.h"
+
+namespace dsync::tests {
+
+using Texts = std::vector<std::string>;
+
+// What lock_acquire answers to an operation that it has queued.
+struct Queued {
+  std::int64_t ttl_ms = -1;
+  std::int64_t rank = 1;
+  std::int64_t length = 1;
+  std::int64_t server_us = 1'000'000'000;
+  std::int64_t added = 1;
+};
+
+std::string reply(const Queued& queued);
+
+// What lock_acquire answers to an operation that it has granted.
+std::string granted(std::int64_t fence);
+
+// The message of a grant by hand-over, of an operation like "s:1", as the inbox brings it.
+std::string grant_message(std::string_view operation, std::int64_t fence, std::int64_t server_us);
+
+// A command in short: "lock_acquire s:1", or all its words.
+std::string in_short(const Command& command);
+
+class LockMachineTest : public ::testing::Test {
+ protected:
+  using Outcome = primitives::Outcome;
+  using OperationId = primitives::OperationId;
+
+  LockMachineTest();
+
+  // Makes both links and answers their greeting.
+  void connect();
+  void lose() { session_.disconnected("gone", now_); }
+  void answer(const std::string& bytes);
+  void push(const std::string& bytes);
+  // Lets the time of the next deadline come; returns how long that took.
+  base::Duration tick();
+
+  // Every command written since the last call, in full and in short.
+  std::vector<Command> take_commands();
+  Texts take();
+
+  OperationId acquire(const Wish& wish);
+  OperationId acquire() { return acquire(Wish()); }
+  // An acquire whose grant the server answers at once.
+  OperationId hold(const Wish& wish = Wish(), std::int64_t fence = 1'700'000'000'000'000);
+  // An acquire that the server has queued.
+  OperationId wait(const Wish& wish = Wish(), const Queued& queued = Queued());
+
+  // What has completed since the last call: "1 granted", "2 failed: OOM …".
+  Texts completed();
+
+  primitives::LockMachine& locks() { return session_.locks(); }
+
+  base::Time now_{std::chrono::hours(1)};
+  std::shared_ptr<primitives::LeaseTable> table_ = std::make_shared<primitives::LeaseTable>();
+  std::shared_ptr<primitives::LossInbox> losses_ = std::make_shared<primitives::LossInbox>([] {});
+  primitives::Session session_;
+};
+
+}  // namespace dsync::tests

@@ -1,0 +1,32 @@
+// An acquire as most tests want it; they change what they are about.
+#pragma once
+
+#include <string>
+
+#include "base/time.h"
+#include "primitives/lock.h"
+
+namespace dsync::tests {
+
+struct Wish {
+  std::string key = "key";
+  std::string token = "token";
+  base::Duration lease = std::chrono::seconds(30);
+  bool renewed = true;
+  bool queueing = true;
+  base::Duration poll_delay = std::chrono::milliseconds(100);
+  base::Duration timeout = base::Duration::max();
+};
+
+// The views of the request live as long as the wish.
+inline primitives::LockMachine::Request request_of(const Wish& wish, base::Time now) {
+  return {.key = wish.key,
+          .token = wish.token,
+          .lease = wish.lease,
+          .renewed = wish.renewed,
+          .queueing = wish.queueing,
+          .poll_delay = wish.poll_delay,
+          .deadline = base::after(now, wish.timeout)};
+}
+
+}  // namespace dsync::tests

@@ -1,0 +1,7 @@
+#include "driver/renewal_thread.h"
+
+#include <gtest/gtest.h>
+
+namespace dsync::tests {
+TEST(Placeholder, One) {}
+}  // namespace dsync::tests
