@@ -27,7 +27,7 @@ class [[nodiscard]] Result {
   Result(Error error) : state_(std::move(error)) {}  // NOLINT: and so is an error
 
   bool ok() const { return std::holds_alternative<T>(state_); }
-  T& value() { return std::get<T>(state_); }              // Precondition: ok().
+  T& value() { return std::get<T>(state_); }                      // Precondition: ok().
   const Error& error() const { return std::get<Error>(state_); }  // Precondition: !ok().
 
  private:

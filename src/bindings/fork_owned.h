@@ -8,8 +8,8 @@
 
 namespace dsync::bindings {
 
-// Owns a T in the process that made it. In a forked child, where the threads of the T do not exist and
-// its server connections belong to the parent, it is forgotten and never destroyed.
+// Owns a T in the process that made it. In a forked child, where the threads of the T do not exist
+// and its server connections belong to the parent, it is forgotten and never destroyed.
 template <typename T>
 class ForkOwned {
  public:

@@ -26,7 +26,8 @@ class Leases {
   // Ends the native thread; it must not be started again.
   void stop();
 
-  // Around a fork: the table is in order while the process is copied, and the child keeps no connection.
+  // Around a fork: the table is in order while the process is copied, and the child keeps no
+  // connection.
   void before_fork() { table_->lock(); }
   void after_fork(bool in_child);
 

@@ -24,8 +24,7 @@ Channel to_channel(std::size_t number) {
 Session::Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
                  std::shared_ptr<Leases> leases, int loss_fd)
     : leases_(std::move(leases)),
-      losses_(std::make_shared<primitives::LossInbox>(
-          [loss_fd] { (void)!write(loss_fd, "", 1); })),
+      losses_(std::make_shared<primitives::LossInbox>([loss_fd] { (void)!write(loss_fd, "", 1); })),
       core_(primitives::Session::Options{std::move(name), seed, to_duration(reply_timeout),
                                          to_duration(ping_interval)},
             leases_->table(), losses_) {}
@@ -88,9 +87,7 @@ py::object Session::take_output(std::size_t channel) {
   return result;
 }
 
-ReceiveBuffer* Session::buffer(std::size_t channel) {
-  return &buffers_.at(channel);
-}
+ReceiveBuffer* Session::buffer(std::size_t channel) { return &buffers_.at(channel); }
 
 std::uint64_t Session::acquire(std::string_view key, std::string_view token, double lease,
                                bool renewed, bool queueing, double poll_delay, double timeout) {

@@ -16,8 +16,9 @@
 
 namespace dsync::bindings {
 
-// Reads the clock for the core. All methods must be called by the thread of the session's event loop,
-// but for forget(), which may come from a garbage collection in any thread that holds the GIL.
+// Reads the clock for the core. All methods must be called by the thread of the session's event
+// loop, but for forget(), which may come from a garbage collection in any thread that holds the
+// GIL.
 class Session {
  public:
   // `loss_fd` gets a byte when a renewal finds a lock lost.
@@ -29,7 +30,8 @@ class Session {
   py::list disconnected(const std::string& reason);
   py::list received(std::size_t channel, std::size_t size);
   py::list tick();
-  // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else -1.
+  // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
+  // -1.
   double due_in();
   py::object take_output(std::size_t channel);  // bytes, or None where there are none
   ReceiveBuffer* buffer(std::size_t channel);

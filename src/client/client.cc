@@ -64,9 +64,8 @@ void Client::expect(Pending pending, base::Time now) {
 }
 
 void Client::connected(Channel channel, base::Time now) {
-  link(channel).open(channel == Channel::kCommands
-                         ? Handshake::for_commands(login_)
-                         : Handshake::for_inbox(login_, options_.inbox),
+  link(channel).open(channel == Channel::kCommands ? Handshake::for_commands(login_)
+                                                   : Handshake::for_inbox(login_, options_.inbox),
                      now);
 }
 
@@ -149,15 +148,16 @@ void Client::on_push(resp::ReplyView reply) {
   const auto kind = reply.size() > 0 ? reply.at(0).text() : std::string_view();
   if (kind == "message" && reply.size() == 3) {
     events_.push_back({.kind = Event::Kind::kMessage, .text = std::string(reply.at(2).text())});
-  } else if (kind == "pong" || reply.text() == "PONG") {
+  } else if (kind == "pong" || (reply.is_error() && classify(reply.text()) == ErrorClass::kFinal)) {
+    // A user without the right to PING hears from the server all the same.
     link(Channel::kInbox).awaiting = base::kNever;
   } else {
     lose({base::ErrorKind::kProtocol, "unexpected reply on the inbox"});
   }
 }
 
-// A driver that was itself held up sees the deadline before the bytes that came in time. So the first
-// miss only asks for another tick, and received() in between withdraws the suspicion.
+// A driver that was itself held up sees the deadline before the bytes that came in time. So the
+// first miss only asks for another tick, and received() in between withdraws the suspicion.
 bool Client::overdue(Link& link, base::Time now) {
   const auto limit = options_.reply_timeout + (suspect_ ? kGrace : base::Duration::zero());
   return link.awaiting != base::kNever && now >= base::after(link.awaiting, limit);

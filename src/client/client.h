@@ -3,10 +3,10 @@
 //
 // A driver opens two connections (one, if the session has no inbox), tells connected(), passes what
 // arrives to received(), sends what take_output() gives, calls tick() at deadline(), and reads the
-// events after each of these. The connections live and die together: whatever ends one of them is one
-// kLost event, after which the driver closes both and begins anew. A command that had no answer by then
-// may or may not have been executed; the layer above sends it again after kReady, so every command must
-// be idempotent.
+// events after each of these. The connections live and die together: whatever ends one of them is
+// one kLost event, after which the driver closes both and begins anew. A command that had no answer
+// by then may or may not have been executed; the layer above sends it again after kReady, so every
+// command must be idempotent.
 #pragma once
 
 #include <array>
@@ -34,7 +34,8 @@ class Client {
   struct Options {
     std::string inbox;             // the channel to subscribe to; empty: only commands
     base::Duration reply_timeout;  // a reply that is later than this means a dead connection
-    base::Duration ping_interval;  // an inbox that is silent for so long is asked for a sign of life
+    base::Duration
+        ping_interval;  // an inbox that is silent for so long is asked for a sign of life
   };
 
   explicit Client(Options options);
@@ -45,8 +46,8 @@ class Client {
 
   bool ready() const { return ready_; }
 
-  // Appends a script call to the output, with `keys` and `arguments` as in its header. The reply comes
-  // as an event with this cookie. Precondition: ready().
+  // Appends a script call to the output, with `keys` and `arguments` as in its header. The reply
+  // comes as an event with this cookie. Precondition: ready().
   class Call;
   Call run(const Script& script, std::size_t keys, std::size_t arguments, Cookie cookie,
            base::Time now);

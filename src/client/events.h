@@ -15,7 +15,8 @@ using Cookie = std::uint64_t;
 struct Event {
   enum class Kind {
     kReply,    // cookie, reply: the answer to a command, which may be an error reply
-    kResend,   // cookie: the server did not execute this command; send it again if it is still wanted
+    kResend,   // cookie: the server did not execute this command; send it again if it is still
+               // wanted
     kMessage,  // text: a message of the inbox
     kReady,    // commands can be sent; none of those sent before will be answered
     kHealthy,  // the server serves: it answered a command, or there was none to answer

@@ -1,5 +1,5 @@
-// Drives a Renewal over a plain TCP or Unix socket from a thread that needs no interpreter: neither a
-// blocked event loop nor a long call into C stops it.
+// Drives a Renewal over a plain TCP or Unix socket from a thread that needs no interpreter: neither
+// a blocked event loop nor a long call into C stops it.
 #pragma once
 
 #include <atomic>

@@ -32,8 +32,8 @@ class Descriptor {
   int fd_ = -1;
 };
 
-// Starts to connect; the socket is writable once connected (see connect_failed). Resolving a host name
-// blocks. Returns an empty descriptor when there is no such address.
+// Starts to connect; the socket is writable once connected (see connect_failed). Resolving a host
+// name blocks. Returns an empty descriptor when there is no such address.
 Descriptor start_connect(const Address& address);
 
 // Whether a connection that became writable has failed.

@@ -14,12 +14,12 @@ using OperationId = std::uint64_t;
 
 inline constexpr base::Duration kNoExpiry = base::Duration::zero();
 
-// A hand-over is a promise to somebody who has not answered yet: to a machine that vanished it must not
-// cost a whole lease. The first renewal makes it full.
+// A hand-over is a promise to somebody who has not answered yet: to a machine that vanished it must
+// not cost a whole lease. The first renewal makes it full.
 inline constexpr base::Duration kHandOverLease = std::chrono::seconds(5);
 
-// How often a lock without expiry is looked at: it needs no renewal, but its holder wants to hear of a
-// loss.
+// How often a lock without expiry is looked at: it needs no renewal, but its holder wants to hear
+// of a loss.
 inline constexpr base::Duration kCheckInterval = std::chrono::seconds(10);
 
 // Shared by the session's thread and the renewal thread; all but `valid_until` is constant.
@@ -32,8 +32,11 @@ struct Claim {
   bool renewed;           // whether the lease is renewed while the lock is held
   std::atomic<base::Clock::rep> valid_until{0};
 
-  base::Duration first_lease() const {
-    return renewed ? std::min(lease, kHandOverLease) : lease;
+  base::Duration first_lease() const { return renewed ? std::min(lease, kHandOverLease) : lease; }
+
+  // The end of a lease of `given` that began at `from`.
+  base::Time lease_end(base::Time from, base::Duration given) const {
+    return lease == kNoExpiry ? base::kNever : base::after(from, given);
   }
 
   // When a lease of `given` that began at `from` is to be renewed; kNever: not at all.

@@ -1,5 +1,5 @@
-// The leases that a process holds, and when each must be renewed. Used by two threads: sessions add and
-// remove, the renewal asks what is due.
+// The leases that a process holds, and when each must be renewed. Used by two threads: sessions add
+// and remove, the renewal asks what is due.
 #pragma once
 
 #include <functional>
@@ -35,7 +35,8 @@ class LeaseTable {
  public:
   using ClaimPtr = std::shared_ptr<Claim>;
 
-  // `wake` is called, without any lock held, when something is due earlier than the last scan() said.
+  // `wake` is called, without any lock held, when something is due earlier than the last scan()
+  // said.
   void set_wake(std::function<void()> wake);
 
   // Starts to look after a claim that is held; the first renewal is due at `renew_at`.

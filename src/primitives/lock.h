@@ -1,12 +1,15 @@
-// The state machine of all locks of one session: who waits, who holds, and which command brings each on.
+// The state machine of all locks of one session: who waits, who holds, and which command brings
+// each on.
 //
-//   acquire() ─▶ waiting ─── granted by the reply or by a message ──▶ held ─▶ release() ─▶ releasing ─▶ done
+//   acquire() ─▶ waiting ─── granted by the reply or by a message ──▶ held ─▶ release() ─▶
+//   releasing ─▶ done
 //                  │ busy, deadline, error, abandon()                  │ lost
 //                  ▼                                                   ▼
-//           done, or releasing (withdrawal, nobody waits)             lost ─▶ release() ─▶ releasing ─▶ done
+//           done, or releasing (withdrawal, nobody waits)             lost ─▶ release() ─▶
+//           releasing ─▶ done
 //
-// Commands may be lost with their connection. Then each operation sends the command of its state again,
-// under the same operation id; the scripts make sure that it happens once.
+// Commands may be lost with their connection. Then each operation sends the command of its state
+// again, under the same operation id; the scripts make sure that it happens once.
 #pragma once
 
 #include <cstdint>
@@ -49,18 +52,19 @@ class LockMachine {
   // Completes with kGranted, kBusy, kTimedOut or kFailed.
   OperationId acquire(const Request& request, base::Time now);
 
-  // Frees what acquire() was granted. Completes, under the same id, with kReleased, kNotHeld or kFailed.
-  // Precondition: `id` was granted, and neither released nor abandoned.
+  // Frees what acquire() was granted. Completes, under the same id, with kReleased, kNotHeld or
+  // kFailed. Precondition: `id` was granted, and neither released nor abandoned.
   void release(OperationId id, base::Time now);
 
   // Nobody waits for `id` any more: what it has or may get is given back without a completion.
   void abandon(OperationId id, base::Time now);
 
-  // Stops to look after `id`, which was granted: its lease runs out by itself, and nobody hears of it.
+  // Stops to look after `id`, which was granted: its lease runs out by itself, and nobody hears of
+  // it.
   void forget(OperationId id);
 
-  // Asks whether `id` still holds, and makes its lease last at least `lease` from now (zero: only asks).
-  // Completes, under the id returned, with kHeld, kNotHeld or kFailed.
+  // Asks whether `id` still holds, and makes its lease last at least `lease` from now (zero: only
+  // asks). Completes, under the id returned, with kHeld, kNotHeld or kFailed.
   OperationId confirm(OperationId id, base::Duration lease, base::Time now);
 
   // Completes with kLocked, kFree or kFailed.
@@ -80,8 +84,8 @@ class LockMachine {
   // Knows nothing any more, and looks after nothing.
   void forget_all();
 
-  // Whether there is anything that only the server can bring on; with `awaited`, anything that a caller
-  // waits for.
+  // Whether there is anything that only the server can bring on; with `awaited`, anything that a
+  // caller waits for.
   bool wants_link(bool awaited) const;
 
   // From the client.

@@ -9,8 +9,8 @@ namespace dsync::primitives {
 // Text in up to three parts, so that nothing is copied before it is written.
 using NameParts = std::array<std::string_view, 3>;
 
-// A key that hashes to the cluster slot of `main`: "{main}suffix", or "main suffix" without the space
-// where `main` has a hash tag of its own. The parts are views into both arguments.
+// A key that hashes to the cluster slot of `main`: "{main}suffix", or "main suffix" without the
+// space where `main` has a hash tag of its own. The parts are views into both arguments.
 NameParts beside(std::string_view main, std::string_view braced_suffix);
 
 // Suffixes for beside(), with the brace that closes the tag.

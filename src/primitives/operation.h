@@ -21,8 +21,8 @@ enum class Outcome : int {
   kHeld,         // a confirmation: the lock is held, for the time that was asked for
   kLocked,       // the lock is held by somebody
   kFree,         // the lock is held by nobody
-  kFailed,      // the error says why; of a release or acquire, whether it happened is not known
-  kLost,        // not an end: what was granted is held no more
+  kFailed,       // the error says why; of a release or acquire, whether it happened is not known
+  kLost,         // not an end: what was granted is held no more
 };
 
 struct Completion {
@@ -48,17 +48,20 @@ struct Operation {
   base::Duration poll_delay{};
   base::Time deadline = base::kNever;  // of an acquire
   base::Time sent = base::kNever;      // when its latest command left; kNever: none ever did
-  // A moment of our clock that is not after `server_us` of the server's clock (0: not known, but the
-  // server executed nothing of this operation before it).
+  // A moment of our clock that is not after `server_us` of the server's clock (0: not known, but
+  // the server executed nothing of this operation before it).
   base::Time reference = base::kNever;
   std::int64_t server_us = 0;
-  std::int64_t fence = 0;              // of a held lock: its fencing token
+  std::int64_t fence = 0;  // of a held lock: its fencing token
   bool queueing = false;
   bool in_flight = false;     // a command of it has no answer yet
   bool queued = false;        // the server said so
   bool orphan = false;        // nobody waits for the completion
   bool release_sent = false;  // and perhaps executed
   bool resent = false;        // its release was sent again after that
+
+  // Whether it needs nothing of the server.
+  bool rests() const { return state == State::kHeld || state == State::kLost; }
 };
 
 }  // namespace dsync::primitives

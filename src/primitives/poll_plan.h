@@ -1,6 +1,6 @@
-// Who of a session's waiters asks the server again, and when. Messages tell of every release; asking
-// finds what none tells: a holder whose lease ran out, an old process that freed a lock silently, a
-// message that was lost, a server that came back empty.
+// Who of a session's waiters asks the server again, and when. Messages tell of every release;
+// asking finds what none tells: a holder whose lease ran out, an old process that freed a lock
+// silently, a message that was lost, a server that came back empty.
 #pragma once
 
 #include <map>
@@ -28,8 +28,8 @@ class PollPlan {
     base::Duration ttl;    // of the holder's lease; negative: it has none
   };
 
-  // Counts `id` among the waiters for `key`, and plans the next question for that key. So the questions
-  // of all processes together stay about one in `delay`, however many wait.
+  // Counts `id` among the waiters for `key`, and plans the next question for that key. So the
+  // questions of all processes together stay about one in `delay`, however many wait.
   void queued(const std::string& key, OperationId id, const Place& place, base::Time now);
   void remove(const std::string& key, OperationId id);
   void clear();

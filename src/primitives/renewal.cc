@@ -14,10 +14,6 @@ constexpr std::size_t kBatch = 100;
 constexpr base::Duration kLongestTimeout = std::chrono::seconds(5);
 constexpr base::Duration kShortestTimeout = std::chrono::milliseconds(100);
 
-std::int64_t milliseconds(base::Duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-}
-
 }  // namespace
 
 Renewal::Renewal(std::shared_ptr<LeaseTable> table)
@@ -98,7 +94,7 @@ void Renewal::send(std::vector<LeaseTable::ClaimPtr> claims, base::Time now) {
     call.parts({fence[0], fence[1], fence[2]});
   }
   for (const auto& claim : claims) {
-    call << claim->token << claim->operation << milliseconds(claim->lease);
+    call << claim->token << claim->operation << base::milliseconds(claim->lease);
   }
   batches_.emplace(cookie, Batch{std::move(claims), now});
 }

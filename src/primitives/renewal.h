@@ -1,5 +1,5 @@
-// Renews the leases of a table over a connection of its own: a machine without I/O, driven by a native
-// thread (driver/renewal_thread.h) or, over TLS, by a Python thread.
+// Renews the leases of a table over a connection of its own: a machine without I/O, driven by a
+// native thread (driver/renewal_thread.h) or, over TLS, by a Python thread.
 #pragma once
 
 #include <memory>
@@ -19,9 +19,9 @@ class Renewal {
   // For the driver: bytes, connections and logins go straight to the client; step() comes after.
   client::Client& client() { return client_; }
 
-  // Handles what has happened and sends what is due. Returns whether the driver must (re)connect: the
-  // client is not ready, and something waits for it. `lost` tells whether the link broke since the last
-  // step; the driver then closes its connection.
+  // Handles what has happened and sends what is due. Returns whether the driver must (re)connect:
+  // the client is not ready, and something waits for it. `lost` tells whether the link broke since
+  // the last step; the driver then closes its connection.
   struct Need {
     bool connect;
     bool lost;

@@ -11,8 +11,8 @@ using Kind = client::Event::Kind;
 
 Session::Session(Options options, std::shared_ptr<LeaseTable> leases,
                  std::shared_ptr<LossInbox> losses)
-    : client_({std::string(kInboxPrefix) + options.name, options.reply_timeout,
-               options.ping_interval}),
+    : client_(
+          {std::string(kInboxPrefix) + options.name, options.reply_timeout, options.ping_interval}),
       locks_(client_, std::move(options.name), std::move(leases), std::move(losses), options.seed) {
 }
 

@@ -1,5 +1,6 @@
-// All of one session in one place: the client, the machines of the primitives, and the way of events
-// from one to the other. The bindings and the simulation drive it; see client/client.h for how.
+// All of one session in one place: the client, the machines of the primitives, and the way of
+// events from one to the other. The bindings and the simulation drive it; see client/client.h for
+// how.
 #pragma once
 
 #include <cstdint>

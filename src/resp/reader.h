@@ -12,8 +12,8 @@ struct redisReader;
 
 namespace dsync::resp {
 
-// Wraps hiredis' reader for one connection. After an error it stays in that error: the place where the
-// next reply starts is lost, so the connection must be given up.
+// Wraps hiredis' reader for one connection. After an error it stays in that error: the place where
+// the next reply starts is lost, so the connection must be given up.
 class Reader {
  public:
   Reader();

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from dsync import DistributedLock, LockLostError
 from redis.asyncio import Redis
 
-from dsync import DistributedLock, LockLostError
-from tests.fault.lock_tools import client_for
+from tests.fault.lock_tools import block_loop, client_for
 from tests.support.child import say
 
 Options = dict[str, Any]
@@ -97,8 +97,8 @@ async def be_stopped_before_release(url: str, key: str, lease: float) -> None:
     await lock.acquire()
     say("held", fence=lock.fencing_token)
     # Blocked, not waiting: the loop has had no turn when the release is sent.
-    while time.sleep(0.01) is None and lock.valid_for() > 0:
-        pass
+    while lock.valid_for() > 0:
+        block_loop(0.01)
     await tell_release(lock)
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from dsync import DistributedLock, LockLostError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from dsync import DistributedLock, LockLostError
 from tests.support.processes import Child
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -18,6 +19,8 @@ from tests.support.waiting import eventually
 MakeServer = Callable[..., RedisServer]
 MakeProxy = Callable[..., Proxy]
 Spawn = Callable[..., Child]
+
+SHORT_LEASE = 1.0
 
 
 def lock_name(key: str) -> str:
@@ -42,6 +45,26 @@ def client_for(port: int, name: str = "", *, retries: int = 100, **options: Any)
     """
     retry = Retry(ConstantBackoff(0.05), retries)
     return Redis(host="127.0.0.1", port=port, client_name=name or None, retry=retry, **options)
+
+
+def lock_of(port: int, key: str, name: str, **options: Any) -> DistributedLock:
+    """Make a lock whose session has connections of its own.
+
+    It asks the server so seldom that only messages bring it on, and gives up a silent one soon.
+    """
+    settings = {"lease": 3.0, "acquire_sleep_delay": 30.0, **options}
+    return DistributedLock(client_for(port, name, socket_timeout=0.5), key, **settings)
+
+
+def polling_lock(server: RedisServer, key: str, name: str, **options: Any) -> DistributedLock:
+    """Make a lock as most callers do, with a short lease and connections of its own."""
+    settings = {"lease": SHORT_LEASE, "acquire_sleep_delay": 0.1, **options}
+    return DistributedLock(client_for(server.port, name), key, **settings)
+
+
+def block_loop(seconds: float) -> None:
+    """Give the event loop no turn for a while."""
+    time.sleep(seconds)
 
 
 async def queued(server: RedisServer, key: str, count: int) -> None:

@@ -4,16 +4,17 @@ import asyncio
 import gc
 import os
 import signal
-import time
 
+import dsync
 import pytest
+from dsync import DistributedLock
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dsync import DistributedLock
 from tests.fault import lock_nodes
 from tests.fault.lock_tools import (
     MakeServer,
     Spawn,
+    block_loop,
     client_for,
     free,
     lock_name,
@@ -148,9 +149,7 @@ async def test_the_first_lock_of_a_process_is_renewed(server: RedisServer, key: 
     await lock.release()
 
 
-async def test_the_first_lock_of_a_process_tells_of_its_loss(
-    server: RedisServer, key: str
-) -> None:
+async def test_the_first_lock_of_a_process_tells_of_its_loss(server: RedisServer, key: str) -> None:
     lock = DistributedLock(client_for(server.port, key), key, lease=LEASE, auto_renew=False)
     await lock.acquire()
     async with asyncio.timeout(LEASE + 3):
@@ -256,7 +255,7 @@ async def test_a_grant_that_was_read_too_late_is_not_returned(
     await lock.locked()
     async with running(lock.acquire()) as (acquiring,):
         await asyncio.sleep(0)
-        time.sleep(1.5 * LEASE)
+        block_loop(1.5 * LEASE)
         assert await acquiring
         assert lock.valid_for() > 0
         assert await lock.owned()
@@ -286,8 +285,8 @@ async def test_a_hand_over_that_was_read_too_late_is_not_returned(
     async with running(lock.acquire()) as (acquiring,):
         await queued(server, key, 1)
         while not any(event["event"] == "released" for event in child.events):
-            time.sleep(0.01)
-        time.sleep(1.5 * LEASE)
+            block_loop(0.01)
+        block_loop(1.5 * LEASE)
         assert await acquiring
         assert lock.valid_for() > 0
         assert await lock.owned()
@@ -305,9 +304,9 @@ async def test_a_grant_that_cannot_be_confirmed_is_not_held(
     await lock.locked()
     async with running(lock.acquire()) as (acquiring,):
         await asyncio.sleep(0)
-        time.sleep(0.2)
+        block_loop(0.2)
         server.kill()
-        time.sleep(LEASE)
+        block_loop(LEASE)
         with pytest.raises(RedisConnectionError):
             await acquiring
     assert "not held" in repr(lock)
@@ -351,6 +350,22 @@ async def test_the_end_of_asyncio_run_frees_the_lock_at_once(
     with server.sync() as client:
         assert not client.exists(lock_name(key), queue_name(key))
     assert child.errors == ""
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_closing_waits_for_nothing_but_the_server(
+    server: RedisServer, key: str, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So long that running into it is noticed.
+    monkeypatch.setattr("dsync._session._CLOSE_TIMEOUT", 600)
+    lock = DistributedLock(server.client(), key)
+    await lock.acquire()
+    if not held:
+        await lock.release()
+    async with asyncio.timeout(20):
+        await dsync.close()
+    with server.sync() as client:
+        assert not client.exists(lock_name(key), queue_name(key))
 
 
 @pytest.mark.parametrize("keep", [False, True], ids=["collected", "kept"])

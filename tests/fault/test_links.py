@@ -2,19 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis
 
-from dsync import DistributedLock
 from tests.fault.lock_tools import (
     MakeProxy,
     Room,
-    client_for,
-    fence_name,
     free,
     lock_name,
+    lock_of,
     queued,
     running,
 )
@@ -22,7 +19,6 @@ from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
-LEASE = 3.0
 Fault = Callable[[Proxy], None]
 
 FAULTS: dict[str, Fault] = {
@@ -42,18 +38,6 @@ FAULTS: dict[str, Fault] = {
         b"*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$9\r\nabc:1 2 3\r\n", "subscription"
     ),
 }
-
-
-def lock_of(port: int, key: str, name: str, **options: Any) -> DistributedLock:
-    """Make a lock whose session has connections of its own, and gives up a silent server soon."""
-    settings = {"lease": LEASE, "acquire_sleep_delay": 30.0, **options}
-    return DistributedLock(client_for(port, name, socket_timeout=0.5), key, **settings)
-
-
-async def warm(lock: DistributedLock) -> None:
-    """Connect the session, and the thread for renewals, so that faults meet open links."""
-    await lock.acquire()
-    await lock.release()
 
 
 @pytest.fixture
@@ -167,7 +151,7 @@ async def test_operations_outlast_a_network_that_swallows_everything(
         proxy.blackhole(True, direction)  # type: ignore[arg-type]
         async with running(lock.acquire(), second.release()) as (acquiring, releasing):
             await asyncio.sleep(seconds)
-            assert not (acquiring.done() or releasing.done())
+            assert not any(task.done() for task in (acquiring, releasing))
             proxy.blackhole(False)
             async with asyncio.timeout(15):
                 await acquiring
@@ -198,8 +182,6 @@ async def test_operations_work_over_a_slow_link(
     holder = lock_of(proxy.port, key, "slow")
     waiter = lock_of(proxy.port, key, "slower", lease=1)
     await holder.acquire()
-    # Two ways of 0.1 s each count against the lease.
-    assert holder.valid_for() <= LEASE
     async with running(waiter.acquire()) as (acquiring,):
         await queued(server, key, 1)
         await holder.release()
@@ -211,86 +193,6 @@ async def test_operations_work_over_a_slow_link(
     await asyncio.sleep(2)
     assert waiter.valid_for() > 0
     await waiter.release()
-    await free(server, key)
-
-
-# ---- replies that are lost after the server has executed ----
-
-
-async def test_an_acquire_whose_reply_is_lost_is_granted_once(
-    proxy: Proxy, server: RedisServer, key: str
-) -> None:
-    lock, rival = lock_of(proxy.port, key, "one"), lock_of(server.port, key, "two")
-    await lock.locked()
-    proxy.drop_replies()
-    async with asyncio.timeout(10):
-        await lock.acquire()
-    assert proxy.dropped == 1
-    with server.sync() as client:
-        assert client.get(lock_name(key)) == lock._token
-        assert str(client.get(fence_name(key))).startswith(f"{lock.fencing_token} ")
-    assert not await rival.try_acquire()
-    await lock.release()
-    await free(server, key)
-
-
-@pytest.mark.parametrize("waiting", [False, True], ids=["alone", "with a waiter"])
-async def test_a_release_whose_reply_is_lost_is_done_once(
-    proxy: Proxy, server: RedisServer, key: str, waiting: bool
-) -> None:
-    lock = lock_of(proxy.port, key, "one")
-    waiters = [lock_of(server.port, key, "two") for _ in range(2 if waiting else 0)]
-    await lock.acquire()
-    async with running() as tasks:
-        for number, waiter in enumerate(waiters):
-            tasks.append(asyncio.create_task(waiter.acquire()))
-            await queued(server, key, number + 1)
-        proxy.drop_replies()
-        async with asyncio.timeout(10):
-            await lock.release()
-        assert proxy.dropped == 1
-        for number, waiter in enumerate(waiters):
-            async with asyncio.timeout(10):
-                await tasks[number]
-            # The second release must not have freed what the first has handed over.
-            assert await waiter.owned()
-            assert not any(task.done() for task in tasks[number + 1 :])
-            await waiter.release()
-    with pytest.raises(RuntimeError):
-        await lock.release()
-    await free(server, key)
-
-
-async def test_a_renewal_whose_reply_is_lost_is_asked_again(
-    proxy: Proxy, server: RedisServer, key: str
-) -> None:
-    lock = lock_of(proxy.port, key, "one", lease=1)
-    await lock.acquire()
-    for number in range(3):
-        proxy.drop_replies()
-        await proxy.wait_until(lambda count=number + 1: proxy.dropped == count)
-    await asyncio.sleep(1)
-    assert lock.valid_for() > 0
-    assert not lock.lost.is_set()
-    await lock.release()
-    await free(server, key)
-
-
-async def test_every_reply_of_a_cycle_may_be_lost(
-    proxy: Proxy, server: RedisServer, key: str
-) -> None:
-    room = Room()
-    for after in range(16):
-        # Fresh sessions, so that the greetings are among the replies.
-        locks = [lock_of(proxy.port, key, f"{after}-{name}") for name in "abc"]
-        for only in ("command", "subscription"):
-            before = room.visits
-            proxy.drop_replies(after, only)  # type: ignore[arg-type]
-            async with asyncio.timeout(15):
-                await asyncio.gather(*(room.enter(lock) for lock in locks * 2))
-            assert room.visits == before + 6
-    assert proxy.dropped > 8
-    proxy.drop_replies(1 << 30)
     await free(server, key)
 
 

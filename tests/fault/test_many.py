@@ -5,8 +5,8 @@ import gc
 import os
 
 import pytest
-
 from dsync import DistributedLock
+
 from tests.fault.lock_tools import client_for, fence_name, free, queue_name, queued, running
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from dsync import DistributedLock
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dsync import DistributedLock
 from tests.fault.lock_tools import (
+    SHORT_LEASE,
     MakeServer,
     Room,
     client_for,
     fence_name,
     free,
     lock_name,
+    polling_lock,
     queue_name,
     queued,
     released_or_lost,
@@ -23,19 +25,11 @@ from tests.fault.lock_tools import (
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
-LEASE = 1.0
-
 
 @pytest.fixture
 def own(make_server: MakeServer) -> RedisServer:
     """A server that the test may maltreat."""
     return make_server()
-
-
-def lock_of(server: RedisServer, key: str, name: str, **options: object) -> DistributedLock:
-    """Make a lock whose session has connections of its own."""
-    settings = {"lease": LEASE, "acquire_sleep_delay": 0.1, **options}
-    return DistributedLock(client_for(server.port, name), key, **settings)  # type: ignore[arg-type]
 
 
 def restart_empty(server: RedisServer, key: str) -> None:
@@ -79,8 +73,8 @@ def name_of(value: Damage) -> str:
 
 
 async def test_a_restart_with_data_changes_nothing(own: RedisServer, key: str) -> None:
-    holder = lock_of(own, key, "holder", lease=3)
-    waiters = [lock_of(own, key, f"waiter{number}", lease=3) for number in range(3)]
+    holder = polling_lock(own, key, "holder", lease=3)
+    waiters = [polling_lock(own, key, f"waiter{number}", lease=3) for number in range(3)]
     await holder.acquire()
     fence, room = holder.fencing_token, Room()
     async with running() as tasks:
@@ -103,8 +97,8 @@ async def test_a_forgotten_holder_is_told_and_waiters_go_on(
     own: RedisServer, key: str, damage: Damage
 ) -> None:
     told: list[DistributedLock] = []
-    holder = lock_of(own, key, "holder", on_lost=told.append)
-    waiters = [lock_of(own, key, f"waiter{number % 2}") for number in range(4)]
+    holder = polling_lock(own, key, "holder", on_lost=told.append)
+    waiters = [polling_lock(own, key, f"waiter{number % 2}") for number in range(4)]
     await holder.acquire()
     fence, room = holder.fencing_token, Room()
     async with running() as tasks:
@@ -112,10 +106,10 @@ async def test_a_forgotten_holder_is_told_and_waiters_go_on(
             tasks.append(asyncio.create_task(room.enter(waiter, 0.05)))
             await queued(own, key, number + 1)
         damage(own, key)
-        async with asyncio.timeout(LEASE + 5):
+        async with asyncio.timeout(SHORT_LEASE + 5):
             await holder.lost
         assert (told, holder.valid_for()) == ([holder], 0)
-        async with asyncio.timeout(LEASE + 5):
+        async with asyncio.timeout(SHORT_LEASE + 5):
             await asyncio.gather(*tasks)
     assert room.visits == 4
     assert room.fences[0] > fence
@@ -127,10 +121,10 @@ async def test_a_forgotten_holder_is_told_and_waiters_go_on(
 async def test_a_forgotten_holder_without_waiters_frees_nothing_of_others(
     own: RedisServer, key: str, damage: Damage
 ) -> None:
-    holder, other = lock_of(own, key, "holder"), lock_of(own, key, "other")
+    holder, other = polling_lock(own, key, "holder"), polling_lock(own, key, "other")
     await holder.acquire()
     damage(own, key)
-    async with asyncio.timeout(LEASE + 5):
+    async with asyncio.timeout(SHORT_LEASE + 5):
         await holder.lost
         await other.acquire()
     assert not await released_or_lost(holder)
@@ -142,7 +136,7 @@ async def test_a_forgotten_holder_without_waiters_frees_nothing_of_others(
 async def test_a_holder_without_lease_is_not_locked_in_when_its_fence_is_gone(
     own: RedisServer, key: str
 ) -> None:
-    holder, waiter = lock_of(own, key, "holder", lease=None), lock_of(own, key, "waiter")
+    holder, waiter = polling_lock(own, key, "holder", lease=None), polling_lock(own, key, "waiter")
     await holder.acquire()
     async with running(waiter.acquire()) as (acquiring,):
         await queued(own, key, 1)
@@ -154,8 +148,8 @@ async def test_a_holder_without_lease_is_not_locked_in_when_its_fence_is_gone(
 
 
 async def test_waiters_whose_queue_is_deleted_queue_again(own: RedisServer, key: str) -> None:
-    holder = lock_of(own, key, "holder")
-    waiters = [lock_of(own, key, f"waiter{number % 2}") for number in range(6)]
+    holder = polling_lock(own, key, "holder")
+    waiters = [polling_lock(own, key, f"waiter{number % 2}") for number in range(6)]
     await holder.acquire()
     room = Room()
     async with running(*(room.enter(waiter) for waiter in waiters)) as tasks:
@@ -173,7 +167,7 @@ async def test_waiters_whose_queue_is_deleted_queue_again(own: RedisServer, key:
 async def test_a_release_finds_the_queue_deleted_and_waiters_go_on(
     own: RedisServer, key: str
 ) -> None:
-    holder, waiter = lock_of(own, key, "holder"), lock_of(own, key, "waiter")
+    holder, waiter = polling_lock(own, key, "holder"), polling_lock(own, key, "waiter")
     await holder.acquire()
     async with running(waiter.acquire()) as (acquiring,):
         await queued(own, key, 1)
@@ -190,7 +184,7 @@ async def test_damage_at_random_moments_never_lets_two_in(own: RedisServer, key:
     room = Room()
 
     async def work(name: str) -> None:
-        lock = lock_of(own, key, name, lease=5)
+        lock = polling_lock(own, key, name, lease=5)
         for _ in range(150):
             await room.enter(lock)
 
@@ -213,7 +207,10 @@ async def test_damage_at_random_moments_never_lets_two_in(own: RedisServer, key:
 async def test_a_server_frozen_for_less_than_the_lease_loses_nothing(
     own: RedisServer, key: str
 ) -> None:
-    holder, waiter = lock_of(own, key, "holder", lease=3), lock_of(own, key, "waiter", lease=3)
+    holder, waiter = (
+        polling_lock(own, key, "holder", lease=3),
+        polling_lock(own, key, "waiter", lease=3),
+    )
     await holder.acquire()
     async with running(waiter.acquire()) as (acquiring,):
         await queued(own, key, 1)
@@ -234,14 +231,14 @@ async def test_a_server_frozen_for_less_than_the_lease_loses_nothing(
 async def test_a_holder_is_told_while_the_server_is_frozen_past_the_lease(
     own: RedisServer, key: str, patience: float
 ) -> None:
-    holder = lock_of(own, key, "holder")
+    holder = polling_lock(own, key, "holder")
     client = client_for(own.port, "waiter", socket_timeout=patience)
-    waiter = DistributedLock(client, key, lease=LEASE)
+    waiter = DistributedLock(client, key, lease=SHORT_LEASE)
     await holder.acquire()
     async with running(waiter.acquire()) as (acquiring,):
         await queued(own, key, 1)
         own.pause()
-        async with asyncio.timeout(LEASE + 5):
+        async with asyncio.timeout(SHORT_LEASE + 5):
             await holder.lost
         assert holder.valid_for() == 0
         assert not acquiring.done()
@@ -258,9 +255,9 @@ async def test_a_holder_is_told_while_the_server_is_frozen_past_the_lease(
 
 
 async def test_no_command_minds_that_the_scripts_are_flushed(own: RedisServer, key: str) -> None:
-    holder = lock_of(own, key, "holder")
-    waiter = lock_of(own, key, "waiter")
-    quitter = lock_of(own, key, "quitter", acquire_timeout=0.3)
+    holder = polling_lock(own, key, "holder")
+    waiter = polling_lock(own, key, "waiter")
+    quitter = polling_lock(own, key, "quitter", acquire_timeout=0.3)
     with own.sync() as client:
         for _ in range(3):
             client.script_flush()
@@ -268,7 +265,7 @@ async def test_no_command_minds_that_the_scripts_are_flushed(own: RedisServer, k
             client.script_flush()
             assert await holder.owned()
             client.script_flush()
-            await holder.extend(LEASE)
+            await holder.extend(SHORT_LEASE)
             async with running(waiter.acquire()) as (acquiring,):
                 await queued(own, key, 1)
                 client.script_flush()
@@ -276,7 +273,7 @@ async def test_no_command_minds_that_the_scripts_are_flushed(own: RedisServer, k
                     await quitter.acquire()
                 client.script_flush()
                 # Long enough for renewals, which have to bring their script again.
-                await asyncio.sleep(1.2 * LEASE)
+                await asyncio.sleep(1.2 * SHORT_LEASE)
                 assert holder.valid_for() > 0
                 client.script_flush()
                 await holder.release()
@@ -286,117 +283,20 @@ async def test_no_command_minds_that_the_scripts_are_flushed(own: RedisServer, k
     await free(own, key)
 
 
-# ---- refusals ----
-
-
-async def test_a_server_out_of_memory_refuses_new_holders_and_serves_the_others(
-    own: RedisServer, key: str
-) -> None:
-    holder, waiter = lock_of(own, key, "holder"), lock_of(own, key, "waiter")
-    await holder.acquire()
-    async with running(waiter.acquire()) as (acquiring,):
-        await queued(own, key, 1)
-        with own.sync() as client:
-            client.config_set("maxmemory", 1)
-        for stranger in (lock_of(own, key, "stranger"), lock_of(own, key + "2", "stranger")):
-            with pytest.raises(Exception, match="OOM") as refusal:
-                await stranger.acquire()
-            assert type(refusal.value).__module__ == "redis.exceptions"
-            assert "not held" in repr(stranger)
-        await asyncio.sleep(1.5 * LEASE)
-        assert holder.valid_for() > 0
-        await holder.release()
-        async with asyncio.timeout(5):
-            await acquiring
-        await waiter.release()
-        with own.sync() as client:
-            client.config_set("maxmemory", 0)
-    await usable(own, key)
-    await free(own, key)
-
-
-REFUSALS = {"READONLY": "yes", "MASTERDOWN": "no"}
-
-
-@pytest.mark.parametrize("serve_stale", REFUSALS.values(), ids=REFUSALS)
-async def test_a_server_that_became_a_replica_holds_callers_up_until_it_is_a_master(
-    own: RedisServer, key: str, serve_stale: str
-) -> None:
-    holder = lock_of(own, key, "holder", lease=30)
-    waiter, patient = lock_of(own, key, "waiter"), lock_of(own, key, "patient")
-    await holder.acquire()
-    async with running(waiter.acquire()) as (acquiring,):
-        await queued(own, key, 1)
-        with own.sync() as client:
-            client.config_set("replica-serve-stale-data", serve_stale)
-            # Nobody listens there, so the data stay.
-            client.replicaof("127.0.0.1", "1")
-        hurried = DistributedLock(client_for(own.port, "hurried", retries=3), key)
-        with pytest.raises(RedisConnectionError):
-            await hurried.acquire()
-        with pytest.raises(TimeoutError):
-            await hurried.acquire(acquire_timeout=0.3)
-        async with running(holder.release(), patient.acquire()) as (releasing, later):
-            await asyncio.sleep(0.3)
-            assert not (releasing.done() or later.done() or acquiring.done())
-            with own.sync() as client:
-                client.replicaof("NO", "ONE")
-            async with asyncio.timeout(20):
-                await releasing
-                await acquiring
-                await waiter.release()
-                await later
-    await patient.release()
-    await free(own, key)
-
-
-async def test_a_server_that_loads_its_data_is_waited_for(own: RedisServer, key: str) -> None:
-    holder = lock_of(own, key, "holder", lease=5)
-    waiter = lock_of(own, key, "waiter", lease=5)
-    with own.sync() as client:
-        for number in range(400):
-            client.set(f"filler{number}", "x" * 1000)
-        client.config_set("key-load-delay", 3000)
-        client.config_set("loading-process-events-interval-bytes", 1024)
-    await holder.acquire()
-    async with running(waiter.acquire()) as (acquiring,):
-        await queued(own, key, 1)
-        async with running(asyncio.to_thread(reload, own)) as (reloading,):
-            await eventually(lambda: is_loading(own), "the server loads")
-            hurried = DistributedLock(client_for(own.port, "hurried", retries=2), key + "2")
-            with pytest.raises(RedisConnectionError, match="LOADING"):
-                await hurried.acquire()
-            assert is_loading(own)
-            async with asyncio.timeout(20):
-                await holder.release()
-                await acquiring
-            await reloading
-    await waiter.release()
-    await free(own, key)
-
-
-def reload(server: RedisServer) -> None:
-    with server.sync() as client:
-        client.execute_command("DEBUG", "RELOAD")
-
-
-def is_loading(server: RedisServer) -> bool:
-    with server.sync() as client:
-        return bool(client.info("persistence")["loading"])
-
-
 # ---- away ----
 
 
 async def test_callers_learn_that_the_server_stays_away(own: RedisServer, key: str) -> None:
     client = client_for(own.port, retries=5)
-    holder = DistributedLock(client, key + "2", lease=LEASE)
+    holder = DistributedLock(client, key + "2", lease=SHORT_LEASE)
     lasting = DistributedLock(client, key, lease=None)
-    locks = [DistributedLock(client, key, lease=LEASE) for _ in range(3)]
+    locks = [DistributedLock(client, key, lease=SHORT_LEASE) for _ in range(3)]
     await holder.acquire()
     await lasting.acquire()
     async with running(
-        locks[0].acquire(), locks[1].acquire(acquire_timeout=1), locks[2].acquire(acquire_timeout=60)
+        locks[0].acquire(),
+        locks[1].acquire(acquire_timeout=1),
+        locks[2].acquire(acquire_timeout=60),
     ) as (without, short, long):
         await queued(own, key, 3)
         own.stop()

@@ -5,9 +5,9 @@ import random
 from typing import Any, Protocol, Self
 
 import aiodistributor.distributed_lock
+import dsync
 from redis.asyncio import Redis
 
-import dsync
 from tests.support.child import say
 
 

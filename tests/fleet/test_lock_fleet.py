@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import Redis
 
+from tests.fault.lock_tools import queued
 from tests.fleet import lock_nodes
 from tests.support.processes import Child
 from tests.support.redis_server import RedisServer
@@ -134,9 +135,7 @@ async def test_new_waiters_stay_in_order_behind_an_old_holder(
     tasks = []
     for number in range(5):
         tasks.append(asyncio.create_task(wait(number)))
-        async with asyncio.timeout(5):
-            while await redis.zcard(f"{{distributed_lock_{key}}}:dsync:queue") <= number:
-                await asyncio.sleep(0.005)
+        await queued(server, key, number + 1)
     await node.free()
     async with asyncio.timeout(20):
         await asyncio.gather(*tasks)

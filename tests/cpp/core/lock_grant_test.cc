@@ -229,8 +229,21 @@ TEST_F(LockGrantTest, ForgottenPlacesAreTakenAgain) {
   // The server did not know it any more, so it has lost the others too.
   answer(reply({.rank = 1, .length = 1, .added = 1}));
   EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_acquire s:3"}));
-  answer(reply({.rank = 2, .length = 2}) + reply({.rank = 3, .length = 3}));
+}
+
+// Each of them hears that it was not queued: they must not start to ask for one another.
+TEST_F(LockGrantTest, ForgottenPlacesAreTakenAgainOnce) {
+  for (int i = 0; i < 3; ++i) wait({}, {.rank = i + 1, .length = i + 1});
+  tick();
+  answer(reply({.rank = 1, .length = 1, .added = 1}));
+  take();
+  answer(reply({.rank = 2, .length = 2, .added = 1}) + reply({.rank = 3, .length = 3, .added = 1}));
   EXPECT_EQ(take(), Texts{});
+  // And the next time it happens it is found again.
+  tick();
+  take();
+  answer(reply({.rank = 1, .length = 1, .added = 1}));
+  EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_acquire s:3"}));
 }
 
 TEST_F(LockGrantTest, APlaceThatIsKnownIsNotTakenAgain) {

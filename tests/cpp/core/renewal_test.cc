@@ -24,7 +24,7 @@ class RenewalTest : public ::testing::Test {
     const auto text = std::to_string(id);
     auto claim = std::shared_ptr<Claim>(
         new Claim{id, "key" + text, "token" + text, "s:" + text, lease, true});
-    claim->extend_to(base::after(now_, lease));
+    claim->extend_to(lease == primitives::kNoExpiry ? base::kNever : base::after(now_, lease));
     table_->add(claim, losses_, claim->next_renewal(now_, lease));
     return claim;
   }
