@@ -35,7 +35,7 @@ _LONGEST_PAUSE = 1.0
 class Holder(Protocol):
     """Who holds something that may be lost."""
 
-    def on_loss(self, operation: int) -> None:
+    def _on_loss(self, operation: int) -> None:
         """Learn that what this operation was granted is held no more."""
 
 
@@ -150,11 +150,11 @@ class Session:
 
     # ---- events ----
 
-    def _deliver(self, events: list[_core.Event]) -> None:
+    def _deliver(self, events: list[_core._Event]) -> None:
         for pending in self._complete(events):
             pending.resume_soon()
 
-    def _deliver_at_once(self, events: list[_core.Event]) -> None:
+    def _deliver_at_once(self, events: list[_core._Event]) -> None:
         """Do as `_deliver`, but run the tasks; not while a task is running."""
         if asyncio.current_task(self.loop) is not None:
             return self._deliver(events)
@@ -169,7 +169,7 @@ class Session:
             for pending in ready:
                 pending.resume_soon()
 
-    def _complete(self, events: list[_core.Event]) -> list[Pending]:
+    def _complete(self, events: list[_core._Event]) -> list[Pending]:
         """Set the outcomes; gives those whose tasks are to be resumed."""
         ready: list[Pending] = []
         for operation, number, error in events:
@@ -196,7 +196,7 @@ class Session:
         reference = self.holders.pop(operation, None)
         holder = reference() if reference is not None else None
         if holder is not None:
-            holder.on_loss(operation)
+            holder._on_loss(operation)
 
     def _on_link_event(self, number: int, error: tuple[int, str] | None) -> None:
         healthy = self._healthy

@@ -395,8 +395,8 @@ class DistributedLock:
             f"{self._key!r} was lost: its lease ended before the release, others may have held it"
         )
 
-    def on_loss(self, operation: int) -> None:
-        """Learn from the session that a hold was lost; not for callers."""
+    def _on_loss(self, operation: int) -> None:
+        """Learn from the session that a hold was lost."""
         hold = next((hold for hold in self._holds if hold.operation == operation), None)
         if hold is None:
             return
