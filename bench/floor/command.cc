@@ -11,7 +11,8 @@ namespace {
 
 // The defaults of DistributedLock, in milliseconds.
 constexpr std::string_view kLease = "30000";
-constexpr std::string_view kFirstLease = "10000";
+constexpr std::string_view kFirstLease = "5000";
+constexpr std::string_view kKept = "630000";
 
 constexpr std::string_view kBareAcquire =
     "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then "
@@ -40,15 +41,15 @@ void DsyncProtocol::Acquire(Connection& connection, const Lock& lock,
                             std::string_view operation) const {
   const std::array<std::string_view, 11> command{"EVALSHA",  acquire_,    "3",        lock.lock,
                                                  lock.queue, lock.fence,  lock.token, operation,
-                                                 kLease,     kFirstLease, "1"};
+                                                 kLease,     kFirstLease, kKept};
   connection.Append(command);
 }
 
 void DsyncProtocol::Release(Connection& connection, const Lock& lock,
                             std::string_view operation) const {
-  const std::array<std::string_view, 10> command{"EVALSHA",  release_,   "3",        lock.lock,
-                                                 lock.queue, lock.fence, lock.token, operation,
-                                                 kLease,     kFirstLease};
+  const std::array<std::string_view, 9> command{"EVALSHA",  release_,   "3",
+                                                lock.lock,  lock.queue, lock.fence,
+                                                lock.token, operation,  kFirstLease};
   connection.Append(command);
 }
 

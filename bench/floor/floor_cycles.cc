@@ -70,7 +70,8 @@ class Cycler {
   void Answered(const redisReply& reply) {
     Slot& slot = *waiting_.front();
     waiting_.pop_front();
-    if (reply.type != REDIS_REPLY_INTEGER || reply.integer <= 0) {
+    // A grant of dsync is the digits of its fencing token, all else is a number.
+    if (reply.type != REDIS_REPLY_STRING && reply.integer <= 0) {
       Fail("a free lock was not granted or not released");
     }
     if (slot.releasing) {

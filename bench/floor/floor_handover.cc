@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -158,7 +159,7 @@ class Contest {
       if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         Fail("no message");
       }
-      // "<session>:<number> <fence> <server time>"
+      // "<session>:<number> <fence> <server time in seconds> <and microseconds>"
       const redisReply& text = *reply->element[2];
       const std::string_view message(text.str, static_cast<size_t>(text.len));
       const size_t space = message.find(' ');
@@ -176,9 +177,10 @@ class Contest {
     while (const Reply reply = commands_.Next()) {
       const std::optional<size_t> acquired = sent_.front();
       sent_.pop_front();
-      // An array tells the place in the queue; a number is a grant, since the lock was free.
-      if (acquired && reply->type == REDIS_REPLY_INTEGER) {
-        Granted(*acquired, reply->integer);
+      // An array tells the place in the queue; the digits of a fencing token are a grant, since the
+      // lock was free.
+      if (acquired && reply->type == REDIS_REPLY_STRING) {
+        Granted(*acquired, ParseNumber({reply->str, static_cast<size_t>(reply->len)}));
       } else if (!acquired && reply->integer != 1) {
         Fail("a holder could not release");
       }
@@ -197,24 +199,22 @@ class Contest {
 };
 
 void Contest::Print() const {
-  std::string text = "{\"records\": [";
+  std::cout << "{\"records\": [";
   const char* separator = "";
   for (const Record& record : records_) {
-    text += separator + ("[" + std::to_string(record.waiter)) + "," +
-            std::to_string(record.requested) + "," + std::to_string(record.granted) + "," +
-            std::to_string(record.released) + "," + std::to_string(record.fence) + "]";
+    std::cout << separator << '[' << record.waiter << ',' << record.requested << ','
+              << record.granted << ',' << record.released << ',' << record.fence << ']';
     separator = ",";
   }
-  text += "], \"pending\": [";
+  std::cout << "], \"pending\": [";
   separator = "";
   for (size_t i = 0; i < waiters_.size(); ++i) {
     if (!holding_ || holding_->waiter != i) {
-      text +=
-          separator + ("[" + std::to_string(i)) + "," + std::to_string(waiters_[i].requested) + "]";
+      std::cout << separator << '[' << i << ',' << waiters_[i].requested << ']';
       separator = ",";
     }
   }
-  std::cout << text << "]}" << std::endl;
+  std::cout << "]}" << std::endl;
 }
 
 }  // namespace

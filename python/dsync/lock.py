@@ -217,8 +217,7 @@ class DistributedLock:
     # ---- release ----
 
     async def release(self) -> None:
-        """Free the lock, or hand it to the task that has waited longest, here or in another
-        process.
+        """Free the lock, or hand it to the task that has waited longest, in whatever process.
 
         A task that is cancelled here, or loses its connection, frees the lock all the same: the
         release is under way, and is sent again if need be.
@@ -379,7 +378,10 @@ class DistributedLock:
         return hold
 
     async def _ask(self, hold: Hold, lease: float) -> bool:
-        operation = hold.session.core.confirm(hold.operation, lease)
+        core = hold.session.core
+        if core.valid_for(hold.operation) == 0:
+            return False  # The lease is over; the server may only not have noticed.
+        operation = core.confirm(hold.operation, lease)
         return await hold.session.result_of(operation) == _core.HELD
 
     async def _ask_or_raise(self, hold: Hold, lease: float) -> bool:

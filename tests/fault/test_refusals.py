@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.fault.lock_tools import (
     SHORT_LEASE,
     MakeServer,
+    Room,
     client_for,
     free,
     polling_lock,
@@ -64,8 +65,9 @@ async def test_a_server_that_became_a_replica_holds_callers_up_until_it_is_a_mas
 ) -> None:
     holder = polling_lock(own, key, "holder", lease=30)
     waiter, patient = polling_lock(own, key, "waiter"), polling_lock(own, key, "patient")
+    room = Room()
     await holder.acquire()
-    async with running(waiter.acquire()) as (acquiring,):
+    async with running(room.enter(waiter)) as (waiting,):
         await queued(own, key, 1)
         with own.sync() as client:
             client.config_set("replica-serve-stale-data", serve_stale)
@@ -76,17 +78,14 @@ async def test_a_server_that_became_a_replica_holds_callers_up_until_it_is_a_mas
             await hurried.acquire()
         with pytest.raises(TimeoutError):
             await hurried.acquire(acquire_timeout=0.3)
-        async with running(holder.release(), patient.acquire()) as (releasing, later):
+        async with running(holder.release(), room.enter(patient)) as (releasing, later):
             await asyncio.sleep(0.3)
-            assert not any(task.done() for task in (releasing, later, acquiring))
+            assert not any(task.done() for task in (releasing, later, waiting))
             with own.sync() as client:
                 client.replicaof("NO", "ONE")
             async with asyncio.timeout(20):
-                await releasing
-                await acquiring
-                await waiter.release()
-                await later
-    await patient.release()
+                await asyncio.gather(releasing, later, waiting)
+    assert room.visits == 2
     await free(own, key)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
+import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
@@ -131,6 +132,22 @@ async def test_the_first_in_the_queue_looks_again_when_the_holders_lease_ends(
     await waiting.release()
     assert await soon(second)
     await behind.release()
+
+
+async def test_a_waiter_looks_again_though_nothing_else_happens_in_its_session(
+    server: RedisServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that no other timer of the session comes to help.
+    monkeypatch.setattr("dsync._session._PING_INTERVAL", NEVER)
+    async with server.client(socket_timeout=NEVER) as client:
+        lock = DistributedLock(client, key, 0.01)
+        assert not await lock.locked()
+        with server.sync() as old:
+            old.set(lock_name(key), "old")
+            (waiter,) = await start_waiters(server, key, lock)
+            old.delete(lock_name(key))
+        assert await soon(waiter)
+        await lock.release()
 
 
 async def test_a_queue_that_was_flushed_away_is_built_again_in_order(

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "driver/clock.h"
+#include "resp/reader.h"
 #include "support/wire.h"
 
 namespace dsync::tests {
@@ -132,7 +133,18 @@ void LiveSession::send_one_by_one(std::string bytes) {
     std::string one = '*' + std::to_string(command.size()) + "\r\n";
     for (const auto& word : command) one += bulk(word);
     send_all(Channel::kCommands, one);
+    await_reply();
+  }
+}
+
+void LiveSession::await_reply() {
+  resp::Reader reader;
+  while (connected()) {
     wait_for(sockets_[0], POLLIN);
+    reader.feed(receive(Channel::kCommands));
+    auto next = reader.next();
+    if (!next.ok()) throw std::runtime_error(next.error().text);
+    if (next.value()) return;
   }
 }
 
@@ -146,15 +158,17 @@ void LiveSession::send_all(Channel channel, std::string_view bytes) {
   }
 }
 
-void LiveSession::receive(Channel channel) {
+std::string LiveSession::receive(Channel channel) {
   std::array<char, 16384> buffer;
   const auto& socket = sockets_[static_cast<std::size_t>(channel)];
   const auto size = recv(socket.get(), buffer.data(), buffer.size(), 0);
   if (size > 0) {
-    session_.received(channel, {buffer.data(), static_cast<std::size_t>(size)}, now());
-  } else {
-    disconnect();
+    const std::string bytes(buffer.data(), static_cast<std::size_t>(size));
+    session_.received(channel, bytes, now());
+    return bytes;
   }
+  disconnect();
+  return {};
 }
 
 void LiveSession::take_events() {

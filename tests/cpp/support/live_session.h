@@ -1,11 +1,11 @@
 // A session over real sockets, driven by the test's own thread.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -69,7 +69,8 @@ class LiveSession {
   void send_one_by_one(std::string bytes);
   void send_all(client::Channel channel, std::string_view bytes);
   void await_reply();
-  void receive(client::Channel channel);
+  // Passes to the core what has come, and returns it.
+  std::string receive(client::Channel channel);
   void take_events();
 
   const driver::Address address_;

@@ -1,5 +1,6 @@
 #include "support/redis_server.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>

@@ -1,0 +1,133 @@
+// Keys of other types, and a server without memory: a script that fails has done nothing.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "support/script_calls.h"
+
+namespace dsync::tests {
+namespace {
+
+class BrokenDataTest : public ScriptTest {
+ protected:
+  // Everything that the server knows.
+  std::vector<std::string> state() {
+    std::vector<std::string> result;
+    for (const auto& key : redis_.keys()) {
+      const auto expiring = redis_.integer({"PTTL", key}) >= 0;
+      result.push_back(key + (expiring ? " expiring " : " lasting ") + redis_({"DUMP", key}));
+    }
+    return result;
+  }
+
+  void make_list(const std::string& key) {
+    redis_({"DEL", key});
+    redis_({"RPUSH", key, "x"});
+  }
+
+  void expect_failure(const std::string& reply, const std::vector<std::string>& before) {
+    EXPECT_EQ(reply.find("(error) WRONGTYPE"), 0U) << reply;
+    EXPECT_EQ(state(), before);
+  }
+
+  void fill_memory() { redis_({"CONFIG", "SET", "maxmemory", "1"}); }
+};
+
+TEST_F(BrokenDataTest, TheLockIsAList) {
+  make_list(kKey);
+  const auto before = state();
+  expect_failure(acquire(), before);
+  expect_failure(acquire({.first = "-1"}), before);
+  EXPECT_EQ(release(), "0");
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(BrokenDataTest, TheLockBecomesAListUnderTheQueue) {
+  acquire();
+  acquire({.operation = "b:1"});
+  make_list(kKey);
+  const auto before = state();
+  expect_failure(acquire({.operation = "c:1"}), before);
+  EXPECT_EQ(release(), "0");
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(BrokenDataTest, TheFenceIsAList) {
+  make_list(kFence);
+  const auto before = state();
+  expect_failure(acquire(), before);
+  expect_failure(acquire({.first = "-1"}), before);
+  EXPECT_EQ(release(), "0");
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(BrokenDataTest, TheFenceBecomesAListUnderTheHolder) {
+  acquire();
+  make_list(kFence);
+  const auto before = state();
+  expect_failure(acquire({.operation = "b:1"}), before);
+  EXPECT_EQ(release(), "0");
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(BrokenDataTest, TheQueueIsAList) {
+  make_list(kQueue);
+  const auto before = state();
+  // Without a fence nothing is known of the queue, so it must be looked into.
+  expect_failure(acquire(), before);
+  expect_failure(acquire({.first = "-1"}), before);
+}
+
+TEST_F(BrokenDataTest, TheQueueBecomesAListUnderTheHolder) {
+  acquire();
+  acquire({.operation = "b:1"});
+  make_list(kQueue);
+  const auto before = state();
+  expect_failure(acquire({.operation = "c:1"}), before);
+  expect_failure(release(), before);
+  expect_failure(release({.operation = "b:1"}), before);
+}
+
+TEST_F(BrokenDataTest, TheQueueBecomesAListUnderAHolderWithoutExpiry) {
+  acquire({.lease = "0", .first = "0"});
+  acquire({.operation = "b:1"});
+  make_list(kQueue);
+  const auto before = state();
+  expect_failure(release({.first = "0"}), before);
+}
+
+TEST_F(BrokenDataTest, WithoutMemoryNothingIsGranted) {
+  fill_memory();
+  EXPECT_EQ(acquire().find("(error) OOM"), 0U);
+  EXPECT_EQ(acquire({.first = "-1"}).find("(error) OOM"), 0U);
+  EXPECT_EQ(redis_.keys(), std::vector<std::string>{});
+}
+
+TEST_F(BrokenDataTest, WithoutMemoryNobodyIsQueued) {
+  acquire();
+  const auto before = state();
+  fill_memory();
+  EXPECT_EQ(acquire({.operation = "b:1"}).find("(error) OOM"), 0U);
+  EXPECT_EQ(state(), before);
+  // Questions need none.
+  EXPECT_EQ(acquire({.operation = "b:1", .first = "-1"}).find("(error) OOM"), 0U);
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(BrokenDataTest, WithoutMemoryAHolderGoesOnAndGivesBack) {
+  const auto fence = acquire();
+  acquire({.operation = "b:1"});
+  Inbox inbox(server_, "c");
+  acquire({.operation = "c:1"});
+  fill_memory();
+  EXPECT_EQ(renew({{}}), "[1]");
+  EXPECT_EQ(release({.operation = "b:1"}), "2");
+  EXPECT_EQ(release(), "1");
+  EXPECT_EQ(inbox.message().substr(0, 4), "c:1 ");
+  EXPECT_EQ(release({.operation = "c:1"}), "1");
+  expect_nothing_left();
+}
+
+}  // namespace
+}  // namespace dsync::tests
