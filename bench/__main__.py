@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import plot, report, runner, summary
+from bench import machine, plot, report, runner, summary
 from bench.contenders import CONTENDERS
 from bench.model import FULL, QUICK, Bench, Case, Settings
 from bench.server import Server
@@ -111,9 +111,11 @@ def main() -> int:
     if not cases:
         console.print("There is no such row.")
         return 2
+    busy = machine.busy_share()
     with Server(arguments.redis_server) as server:
         results = _run(Bench(server, arguments.floor, settings), cases, console)
-        document = summary.document(results, cases, settings, server.version)
+        version = server.version
+    document = summary.document(results, cases, settings, version, (busy, machine.busy_share()))
     report.show(document, console)
     for path in _publish(document, arguments):
         console.print(f"written: {path.name}")

@@ -44,7 +44,8 @@ class Lock(Protocol):
         """Give it back."""
 
 
-MakeLock = Callable[[str], Lock]
+# The key; dsync takes its options too.
+MakeLock = Callable[..., Lock]
 
 
 @dataclass(frozen=True)

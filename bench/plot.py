@@ -8,10 +8,11 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bench.contenders import DSYNC, DSYNC_UVLOOP, FLOOR
+from bench.contenders import BARE_FLOOR, DSYNC, DSYNC_UVLOOP, FLOOR
+from bench.report import number
 from bench.summary import Document
 
-OURS = {FLOOR: "#7f7f7f", DSYNC: "#1f77b4", DSYNC_UVLOOP: "#6baed6"}
+OURS = {FLOOR: "#7f7f7f", BARE_FLOOR: "#bfbfbf", DSYNC: "#1f77b4", DSYNC_UVLOOP: "#6baed6"}
 PEER_COLOUR = "#d9a066"
 # Row and key of the numbers that become bars, with what the reader should see in them.
 BARS = (
@@ -39,13 +40,13 @@ def _bars(axes: Any, metric: Document, title: str) -> None:
         if value:
             found[name] = value
     names = list(found)[::-1]
-    values = [found[name] for name in names]
-    bars = axes.barh(names, values, color=[OURS.get(name, PEER_COLOUR) for name in names])
-    axes.bar_label(bars, labels=[f"{value:.3g}" for value in values], padding=3, fontsize=8)
+    # From 1, so that the length of a bar is the distance to the floor, on either side.
+    widths = [found[name] - 1 for name in names]
+    bars = axes.barh(names, widths, left=1, color=[OURS.get(name, PEER_COLOUR) for name in names])
+    axes.bar_label(bars, labels=[number(found[name]) for name in names], padding=3, fontsize=8)
     axes.set_xscale("log")
-    axes.margins(x=0.2)
-    if metric["reference"]:
-        axes.axvline(1, color="#7f7f7f", linewidth=0.8)
+    axes.margins(x=0.25)
+    axes.axvline(1, color="#7f7f7f", linewidth=0.8)
     axes.set_title(title, fontsize=9)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contenders import DSYNC
+from bench.machine import QUIET
 from bench.summary import Document
 
 START_MARK = "<!-- results: written by the benchmark -->"
@@ -78,6 +79,10 @@ def show(document: Document, console: Console) -> None:
     for cells, met in target_lines(document):
         table.add_row(*cells, style=styles[met])
     console.print(table)
+    busy = document["machine"]["busy_by_others"]
+    if max(busy) > QUIET:
+        shares = " and ".join(f"{share:.0%}" for share in busy)
+        console.print(f"Others used {shares} of the machine before and after: measure again.")
 
 
 def markdown(document: Document) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 import redis
 
 from bench.errors import BenchError
+from bench.machine import split_cores
 
 START_SECONDS = 10.0
 
@@ -30,10 +32,15 @@ class Server:
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         options = f"--bind 127.0.0.1 --port {self.port} --maxclients 20000 --appendonly no"
+        self._cores = os.sched_getaffinity(0)
+        core, others = split_cores()
+        # A child starts on the cores of its parent: first the server on its own, then all others.
+        os.sched_setaffinity(0, core)
         self._process = subprocess.Popen(
             [program, *options.split(), "--save", "", "--dir", self._folder.name],
             stdout=subprocess.DEVNULL,
         )
+        os.sched_setaffinity(0, others)
         self._admin = redis.Redis(port=self.port, decode_responses=True)
 
     def __enter__(self) -> Server:
@@ -58,6 +65,7 @@ class Server:
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+        os.sched_setaffinity(0, self._cores)
 
     @property
     def version(self) -> str:

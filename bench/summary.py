@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from bench import machine
 from bench.contenders import CONTENDERS, DSYNC
 from bench.model import Case, Metric, Settings, Target
 from bench.runner import Results
@@ -16,7 +16,8 @@ from bench.stats import summarize
 
 METHOD = (
     "The contenders take turns in each round. A value is the median of the rounds, with the lowest"
-    " and the highest; a ratio is the median of the ratios of the single rounds."
+    " and the highest; a ratio is the median of the ratios of the single rounds. The server has"
+    " a core for itself, all others share the rest."
 )
 Document = dict[str, Any]
 
@@ -97,16 +98,19 @@ def _versions(server_version: str) -> Document:
 
 
 def document(
-    results: Results, cases: list[Case], settings: Settings, server_version: str
+    results: Results,
+    cases: list[Case],
+    settings: Settings,
+    server_version: str,
+    busy: tuple[float, float],
 ) -> Document:
-    """Return everything that a reader needs to understand and to repeat the run."""
+    """Return everything that a reader needs to understand and to repeat the run.
+
+    :param busy: the share of the machine that others used before and after the run.
+    """
     return {
         "versions": _versions(server_version),
-        "machine": {
-            "cores": os.cpu_count(),
-            "architecture": platform.machine(),
-            "system": platform.system(),
-        },
+        "machine": {**machine.description(), "busy_by_others": [_round(share) for share in busy]},
         "method": {"text": METHOD, **dataclasses.asdict(settings)},
         "cases": [_case(results, case) for case in cases],
     }

@@ -51,46 +51,48 @@ def _measure(bench: Bench, contender: str, *, tasks: int) -> Values:
     return values
 
 
+SEQUENCE = Metric(
+    "P1",
+    "time",
+    "time of acquire and release",
+    "µs",
+    FLOOR,
+    (Target(Bound.AT_MOST, 1.15, FLOOR),),
+)
+CROWD = Metric(
+    "P2",
+    "rate",
+    "acquire and release",
+    "1/s",
+    FLOOR,
+    (
+        Target(Bound.AT_LEAST, 0.85, FLOOR),
+        Target(Bound.AT_LEAST, 12, AIODISTRIBUTOR),
+        Target(Bound.AT_LEAST, 12, REDIS_PY),
+    ),
+)
+SERVER_TIME = Metric(
+    "P13",
+    "server",
+    "server time of the scripts of a cycle",
+    "µs",
+    BARE_FLOOR,
+    (Target(Bound.AT_MOST, 2, BARE_FLOOR),),
+)
+
+
 def cases() -> list[Case]:
     """Return the sequence and the crowd."""
-    server_time = Metric(
-        "P13",
-        "server",
-        "server time of the scripts of a cycle",
-        "µs",
-        BARE_FLOOR,
-        (Target(Bound.AT_MOST, 2, BARE_FLOOR),),
-    )
-    sequence = Metric(
-        "P1",
-        "time",
-        "time of acquire and release",
-        "µs",
-        FLOOR,
-        (Target(Bound.AT_MOST, 1.15, FLOOR),),
-    )
-    crowd = Metric(
-        "P2",
-        "rate",
-        "acquire and release",
-        "1/s",
-        FLOOR,
-        (
-            Target(Bound.AT_LEAST, 0.85, FLOOR),
-            Target(Bound.AT_LEAST, 12, AIODISTRIBUTOR),
-            Target(Bound.AT_LEAST, 12, REDIS_PY),
-        ),
-    )
     return [
         Case(
             "one task, a free lock",
-            (sequence, server_time),
+            (SEQUENCE, SERVER_TIME),
             CONTENDERS,
             functools.partial(_measure, tasks=1),
         ),
         Case(
             f"{MANY} tasks, each its own free lock",
-            (crowd,),
+            (CROWD,),
             CONTENDERS,
             functools.partial(_measure, tasks=MANY),
         ),

@@ -7,6 +7,7 @@ import contextlib
 import math
 import uuid
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
@@ -138,17 +139,43 @@ class DistributedLock:
         :raises redis.exceptions.ConnectionError: if the server stays away
         :raises redis.exceptions.RedisError: if the server refuses the login or the command
         """
-        delay = self._acquire_sleep_delay
-        if acquire_sleep_delay is not None:
+        if acquire_sleep_delay is None:
+            acquire_sleep_delay = self._acquire_sleep_delay
+        else:
             check_seconds("acquire_sleep_delay", acquire_sleep_delay)
-            delay = acquire_sleep_delay
-        timeout = self._acquire_timeout
-        if acquire_timeout is not None:
+        if acquire_timeout is None:
+            acquire_timeout = self._acquire_timeout
+        else:
             check_seconds("acquire_timeout", acquire_timeout)
-            timeout = acquire_timeout
-        if await self._take(delay, timeout):
-            return True
-        raise TimeoutError(f"{self._key!r} was not free within {timeout} seconds")
+        end = math.inf if acquire_timeout is None else monotonic() + acquire_timeout
+        while True:
+            session = self._open_session()
+            operation = session.core.acquire(
+                self._key,
+                self._token_text or self._token,
+                self._lease or 0.0,
+                self._auto_renew,
+                acquire_timeout != 0,
+                acquire_sleep_delay,
+                max(end - monotonic(), 0.0),
+            )
+            try:
+                if await session.result_of(operation) != _core.GRANTED:
+                    break
+                hold = self._begin(session, operation)
+                # Between the grant and this line the loop may have been blocked for a while.
+                if session.core.valid_for(operation) > self._doubtful or await self._confirmed(
+                    hold
+                ):
+                    return True
+                # It was granted, but so long ago that it is lost again.
+                self._give_up(session, operation)
+            except BaseException as error:
+                self._give_up(session, operation)
+                if isinstance(error, OperationFailedError):
+                    raise translated(error, "acquire", self._key) from None
+                raise
+        raise TimeoutError(f"{self._key!r} was not free within {acquire_timeout} seconds")
 
     async def try_acquire(self) -> bool:
         """Take the lock if it is free now and nobody waits for it.
@@ -157,43 +184,10 @@ class DistributedLock:
 
         :returns: whether this task holds the lock now
         """
-        return await self._take(self._acquire_sleep_delay, 0)
-
-    async def _take(self, delay: float, limit: float | None) -> bool:
-        queueing = limit != 0
-        end = asyncio.get_running_loop().time() + limit if limit else None
-        while True:
-            left = math.inf if end is None else max(end - asyncio.get_running_loop().time(), 0.0)
-            session = self._open_session()
-            operation = session.core.acquire(
-                self._key,
-                self._token_text or self._token,
-                self._lease or 0.0,
-                self._auto_renew,
-                queueing,
-                delay,
-                left,
-            )
-            try:
-                if await session.result_of(operation) != _core.GRANTED:
-                    return False
-                hold = self._begin(session, operation)
-                # Between the grant and this line the loop may have been blocked for a while.
-                if session.core.valid_for(operation) > self._doubtful or await self._confirmed(
-                    hold
-                ):
-                    return True
-            except OperationFailedError as failure:
-                self._drop(operation)
-                session.abandon(operation)
-                raise translated(failure, "acquire", self._key) from None
-            except BaseException:
-                self._drop(operation)
-                session.abandon(operation)
-                raise
-            # It was granted, but so long ago that it is lost again.
-            self._drop(operation)
-            session.abandon(operation)
+        try:
+            return await self.acquire(acquire_timeout=0)
+        except TimeoutError:
+            return False
 
     def _open_session(self) -> Session:
         session = self._session
@@ -210,6 +204,10 @@ class DistributedLock:
         if self._loss is not None:
             self._loss.clear()
         return hold
+
+    def _give_up(self, session: Session, operation: int) -> None:
+        self._drop(operation)
+        session.abandon(operation)
 
     async def _confirmed(self, hold: Hold) -> bool:
         return await self._ask(hold, self._lease or 0.0) and not hold.lost

@@ -15,6 +15,15 @@ client::Login to_login(const py::object& username, const py::object& password,
   return login;
 }
 
+py::object take_bytes(std::string& output) {
+  constexpr std::size_t kKept = 65536;  // A burst's memory is given back.
+  if (output.empty()) return py::none();
+  py::bytes result(output);
+  output.clear();
+  if (output.capacity() > kKept) output.shrink_to_fit();
+  return result;
+}
+
 py::tuple event(std::uint64_t operation, int number, const base::Error* error) {
   py::object details = py::none();
   if (error != nullptr) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/time.h"
@@ -43,6 +44,9 @@ inline double seconds_until(base::Time deadline, base::Time now) {
 
 client::Login to_login(const py::object& username, const py::object& password,
                        std::int64_t database, std::string client_name);
+
+// Empties `output`; None where there is nothing.
+py::object take_bytes(std::string& output);
 
 // (operation or 0, number of the event, None or (kind of error, text))
 py::tuple event(std::uint64_t operation, int number, const base::Error* error = nullptr);

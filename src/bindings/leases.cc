@@ -46,11 +46,8 @@ void RenewalDriver::received(std::size_t size) {
   renewal_.client().received(Channel::kCommands, buffer_.first(size), driver::now());
 }
 
-py::bytes RenewalDriver::take_output() {
-  auto& output = renewal_.client().output(Channel::kCommands);
-  py::bytes result(output);
-  output.clear();
-  return result;
+py::object RenewalDriver::take_output() {
+  return take_bytes(renewal_.client().output(Channel::kCommands));
 }
 
 py::tuple RenewalDriver::step() {

@@ -49,7 +49,7 @@ class RenewalDriver {
   void connected(const client::Login& login);
   void disconnected(const std::string& reason);
   void received(std::size_t size);
-  py::bytes take_output();
+  py::object take_output();
   py::tuple step();  // (connect, lost, seconds until the next step)
   ReceiveBuffer* buffer() { return &buffer_; }
 

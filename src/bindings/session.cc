@@ -80,11 +80,7 @@ double Session::due_in() {
 }
 
 py::object Session::take_output(std::size_t channel) {
-  auto& output = core_->client().output(to_channel(channel));
-  if (output.empty()) return py::none();
-  py::bytes result(output);
-  output.clear();
-  return result;
+  return take_bytes(core_->client().output(to_channel(channel)));
 }
 
 ReceiveBuffer* Session::buffer(std::size_t channel) { return &buffers_.at(channel); }

@@ -11,10 +11,11 @@ import redis
 from tests.fault import lock_nodes
 from tests.fault.lock_tools import MakeProxy, MakeServer, Spawn, free
 from tests.support.processes import Child
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, Which
 from tests.support.redis_server import RedisServer
 
 PROCESSES = 4
+LINKS: list[Which] = ["all", "command", "subscription"]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def break_links(proxies: list[Proxy], server: RedisServer, dice: random.Ra
     """Break something, again and again; nothing lasts as long as a lease."""
     while True:
         proxy = dice.choice(proxies)
-        only = dice.choice(["all", "command", "subscription"])
+        only: Which = dice.choice(LINKS)
         match dice.randrange(9):
             case 0:
                 proxy.cut(only)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+from typing import Any
 
 import dsync
 import pytest
@@ -32,17 +33,21 @@ from tests.support.waiting import eventually
 LEASE = 0.6
 
 
-def waiter(server: RedisServer, key: str, **options: float) -> DistributedLock:
+def waiter(server: RedisServer, key: str, **options: Any) -> DistributedLock:
     # Polls so seldom that only a message or the end of a lease can bring the lock in time.
     return DistributedLock(server.client(), key, acquire_sleep_delay=30, lease=5, **options)
 
 
+@pytest.mark.parametrize("used", [False, True], ids=["new session", "used session"])
 async def test_a_killed_holder_frees_the_lock_within_its_lease(
-    server: RedisServer, spawn: Spawn, key: str
+    server: RedisServer, spawn: Spawn, key: str, used: bool
 ) -> None:
+    lock = waiter(server, key)
+    if used:
+        await lock.acquire()
+        await lock.release()
     child = spawn(lock_nodes.hold, server.url, key, {"lease": 1.0})
     fence = (await child.expect("held"))["fence"]
-    lock = waiter(server, key)
     async with running(lock.acquire()) as (acquiring,):
         await queued(server, key, 1)
         with server.sync() as client:
@@ -358,11 +363,11 @@ async def test_closing_waits_for_nothing_but_the_server(
 ) -> None:
     # So long that running into it is noticed.
     monkeypatch.setattr("dsync._session._CLOSE_TIMEOUT", 600)
-    lock = DistributedLock(server.client(), key)
+    lock = DistributedLock(client_for(server.port, key, socket_timeout=600), key)
     await lock.acquire()
     if not held:
         await lock.release()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(10):
         await dsync.close()
     with server.sync() as client:
         assert not client.exists(lock_name(key), queue_name(key))

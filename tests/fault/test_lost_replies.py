@@ -1,6 +1,7 @@
 """Replies that are lost after the server has executed: what was done is not done again."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -14,8 +15,10 @@ from tests.fault.lock_tools import (
     queued,
     running,
 )
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, Which
 from tests.support.redis_server import RedisServer
+
+LINKS: list[Which] = ["command", "subscription"]
 
 
 @pytest.fixture
@@ -67,14 +70,19 @@ async def test_a_release_whose_reply_is_lost_is_done_once(
     await free(server, key)
 
 
+def more_dropped(proxy: Proxy, before: int) -> bool:
+    return proxy.dropped > before
+
+
 async def test_a_renewal_whose_reply_is_lost_is_asked_again(
     proxy: Proxy, server: RedisServer, key: str
 ) -> None:
     lock = lock_of(proxy.port, key, "one", lease=1)
     await lock.acquire()
-    for number in range(3):
+    for _ in range(3):
+        before = proxy.dropped
         proxy.drop_replies()
-        await proxy.wait_until(lambda count=number + 1: proxy.dropped == count)
+        await proxy.wait_until(partial(more_dropped, proxy, before))
     await asyncio.sleep(1)
     assert lock.valid_for() > 0
     assert not lock.lost.is_set()
@@ -89,9 +97,9 @@ async def test_every_reply_of_a_cycle_may_be_lost(
     for after in range(16):
         # Fresh sessions, so that the greetings are among the replies.
         locks = [lock_of(proxy.port, key, f"{after}-{name}") for name in "abc"]
-        for only in ("command", "subscription"):
+        for only in LINKS:
             before = room.visits
-            proxy.drop_replies(after, only)  # type: ignore[arg-type]
+            proxy.drop_replies(after, only)
             async with asyncio.timeout(15):
                 await asyncio.gather(*(room.enter(lock) for lock in locks * 2))
             assert room.visits == before + 6

@@ -38,7 +38,7 @@ async def test_old_and_new_processes_lose_no_update(
     for node in nodes:
         assert (await node.expect("done", within=90))["rounds"] == rounds
         assert await node.wait() == 0, node.errors
-    assert int(await redis.get(f"{key}-number")) == rounds * len(nodes)
+    assert int(await redis.get(f"{key}-number") or 0) == rounds * len(nodes)
     assert not await redis.exists(f"distributed_lock_{key}")
 
 

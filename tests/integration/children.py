@@ -2,6 +2,8 @@
 
 import asyncio
 
+from redis.asyncio import Redis
+
 from dsync import DistributedLock
 from tests.integration.locks import NEVER
 from tests.support.child import say
@@ -15,11 +17,13 @@ async def take_and_keep(url: str, key: str, lease: float = 30.0) -> None:
     await asyncio.Event().wait()
 
 
-async def take_in_turn(url: str, key: str, name: str, times: int) -> None:
-    """Take the lock so many times, and tell of each."""
+async def count_in_turn(url: str, key: str, times: int) -> None:
+    """Take the lock so many times, and count in Redis in a way that only a lock makes safe."""
     lock = DistributedLock(url, key, NEVER)
-    say("ready")
-    for _ in range(times):
-        async with lock:
-            say("inside", name=name, fence=lock.fencing_token)
+    async with Redis.from_url(url) as client:
+        for _ in range(times):
+            async with lock:
+                count = int(await client.get(f"count-{key}") or 0) + 1
+                await client.set(f"count-{key}", count)
+                say("inside", count=count, fence=lock.fencing_token)
     say("done")

@@ -52,7 +52,7 @@ def holder(server: RedisServer, key: str) -> Any:
 
 
 def lease_left(server: RedisServer, key: str) -> float:
-    """Return the seconds that the server still gives the holder; -1 without end, -2 without holder."""
+    """Return the seconds that the holder still has; -1 without end, -2 without a holder."""
     with peek(server) as client:
         left = int(client.pttl(lock_name(key)))
     return left / 1000 if left >= 0 else float(left)
@@ -122,3 +122,9 @@ def calls(server: RedisServer, *commands: str) -> int:
 def script_calls(server: RedisServer) -> int:
     """Return how many scripts the server has run."""
     return calls(server, "eval", "evalsha")
+
+
+async def until_renewed(server: RedisServer, times: int) -> None:
+    """Wait until the renewal has run so often; nothing else may call scripts meanwhile."""
+    before = script_calls(server)
+    await eventually(lambda: script_calls(server) >= before + times, "renewals")

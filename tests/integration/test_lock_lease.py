@@ -22,6 +22,7 @@ from tests.integration.locks import (
     start_waiters,
     until_nothing_is_left,
     until_queued,
+    until_renewed,
 )
 from tests.support.processes import Child
 from tests.support.redis_server import RedisServer
@@ -29,12 +30,6 @@ from tests.support.waiting import eventually
 
 LONG = 500.0
 SHORT = 0.15
-
-
-async def until_renewed(server: RedisServer, times: int) -> None:
-    """Wait until the renewal has run so often; nothing else may call scripts meanwhile."""
-    before = script_calls(server)
-    await eventually(lambda: script_calls(server) >= before + times, "renewals")
 
 
 async def test_the_lease_is_thirty_seconds_by_default(

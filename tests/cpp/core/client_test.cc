@@ -174,7 +174,7 @@ INSTANTIATE_TEST_SUITE_P(Pushes, NoMessageTest,
                          ::testing::Values(number(1), nil(), array({}), array({number(1)}),
                                            array({bulk("message"), bulk("inbox")}),
                                            array({bulk("unsubscribe"), bulk("inbox"), number(0)}),
-                                           failure("ERR max number of clients reached")));
+                                           failure("NOAUTH Authentication required.")));
 
 TEST_F(ClientTest, IsHealthyWithTheFirstAnswer) {
   connect();

@@ -110,7 +110,6 @@ TEST_F(BrokenDataTest, WithoutMemoryNobodyIsQueued) {
   fill_memory();
   EXPECT_EQ(acquire({.operation = "b:1"}).find("(error) OOM"), 0U);
   EXPECT_EQ(state(), before);
-  // Questions need none.
   EXPECT_EQ(acquire({.operation = "b:1", .first = "-1"}).find("(error) OOM"), 0U);
   EXPECT_EQ(state(), before);
 }

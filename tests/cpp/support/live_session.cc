@@ -64,6 +64,8 @@ void LiveSession::vanish() {
 void LiveSession::disconnect() {
   vanish();
   session_.disconnected("closed by the test", now());
+  // What follows is about the links of the next connect().
+  session_.take_link_news();
 }
 
 LiveSession::OperationId LiveSession::acquire(const Wish& wish) {
@@ -117,17 +119,20 @@ LiveSession::OperationId LiveSession::queue(const Wish& wish) {
 
 void LiveSession::flush() {
   for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
-    auto bytes = std::exchange(session_.client().output(channel), {});
-    if (bytes.empty() || !sockets_[static_cast<std::size_t>(channel)]) continue;
-    if (hook_ && channel == Channel::kCommands && connected()) {
-      send_one_by_one(std::move(bytes));
-    } else {
-      send_all(channel, bytes);
+    auto& output = session_.client().output(channel);
+    // What is sent one by one is answered meanwhile, and an answer may ask for more.
+    while (!output.empty()) {
+      const auto bytes = std::exchange(output, {});
+      if (hook_ && channel == Channel::kCommands && connected()) {
+        send_one_by_one(bytes);
+      } else {
+        send_all(channel, bytes);
+      }
     }
   }
 }
 
-void LiveSession::send_one_by_one(std::string bytes) {
+void LiveSession::send_one_by_one(std::string_view bytes) {
   for (const auto& command : commands_in(bytes)) {
     hook_();
     std::string one = '*' + std::to_string(command.size()) + "\r\n";
@@ -150,7 +155,7 @@ void LiveSession::await_reply() {
 
 void LiveSession::send_all(Channel channel, std::string_view bytes) {
   const auto& socket = sockets_[static_cast<std::size_t>(channel)];
-  while (!bytes.empty()) {
+  while (socket && !bytes.empty()) {
     wait_for(socket, POLLOUT);
     const auto size = send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (size < 0) return;  // The loss is found by the next receive().
@@ -185,8 +190,8 @@ void run_until(std::initializer_list<LiveSession*> sessions, const std::function
     std::vector<pollfd> descriptors;
     auto next = end;
     for (auto* session : sessions) {
-      session->take_events();
       session->flush();
+      session->take_events();
       next = std::min(next, session->session_.deadline());
       for (const auto& socket : session->sockets_) descriptors.push_back({socket.get(), POLLIN, 0});
     }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -66,8 +67,9 @@ class LiveSession {
   static constexpr std::size_t kLinks = 2;
 
   void flush();
-  void send_one_by_one(std::string bytes);
+  void send_one_by_one(std::string_view bytes);
   void send_all(client::Channel channel, std::string_view bytes);
+  // Serves the commands link until one more reply has come.
   void await_reply();
   // Passes to the core what has come, and returns it.
   std::string receive(client::Channel channel);

@@ -18,8 +18,8 @@ class RedisServer {
   RedisServer(const RedisServer&) = delete;
   RedisServer& operator=(const RedisServer&) = delete;
 
-  driver::Address unix_address() const { return {.path = directory_ + "/socket"}; }
-  driver::Address tcp_address() const { return {.host = "127.0.0.1", .port = port_}; }
+  driver::Address unix_address() const { return {"", 0, directory_ + "/socket"}; }
+  driver::Address tcp_address() const { return {"127.0.0.1", port_, ""}; }
 
   // Ends it at once, as a crash would, and starts it again at the same addresses, without any data.
   void kill();
