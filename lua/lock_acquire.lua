@@ -66,7 +66,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local added = 0
 if first ~= '-1' then
-  added = redis.call('ZADD', queue, 'NX', now, member)
+  added = redis.pcall('ZADD', queue, 'NX', now, member)
+  if type(added) == 'table' then
+    -- Out of memory, say: who is queued already can wait on.
+    if not redis.call('ZSCORE', queue, member) then
+      return added
+    end
+    added = 0
+  end
   if added == 1 and latest and string.byte(latest, -1) ~= 43 then
     redis.call('APPEND', fence, '+')
   end

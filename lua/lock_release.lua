@@ -40,4 +40,8 @@ end
 if redis.call('ZREM', queue, operation .. ' ' .. first .. ' ' .. token) == 1 then
   return 2
 end
+if first == '0' and values[1] == token and not latest then
+  -- The fence was deleted, so nobody can tell who holds; but nothing else would ever end this lock.
+  redis.call('DEL', lock)
+end
 return 0

@@ -18,8 +18,6 @@ from dsync import _core
 from dsync._connect import Server
 from dsync._transport import Link
 
-_LONGEST_PAUSE = 1.0
-
 
 class Leases:
     """The leases at one server, for all sessions with it; the last to leave ends the thread."""
@@ -110,12 +108,12 @@ class _TlsThread(threading.Thread):
         next_attempt = 0.0
         while not self._stopped:
             woken.clear()
-            connect, lost, pause = self._driver.step()
+            connect, lost, pause, longest = self._driver.step()
             if lost:
                 self._drop("")
             if connect and self._link is None and time.monotonic() >= next_attempt:
                 failures = 0 if await self._connect() else failures + 1
-                limit = min(0.02 * 2**failures, _LONGEST_PAUSE)
+                limit = min(0.02 * 2 ** min(failures, 10), longest)
                 next_attempt = time.monotonic() + limit * random.uniform(0.5, 1)
             if connect:
                 pause = min(pause, max(next_attempt - time.monotonic(), 0.001))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PING_INTERVAL = 15.0
 _CLOSE_TIMEOUT = 1.0
 _LONGEST_PAUSE = 1.0
+_NEVER = 1e9
 
 
 class Holder(Protocol):
@@ -68,6 +69,8 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
         self._delivering = False
+        # A loop that is closed forgets its timers, whatever it does about its generators.
+        self._loop_end = weakref(loop.call_later(_NEVER, self.discard), self._on_loop_closed)
         self._generator = self._lifetime()
         with contextlib.suppress(StopIteration):
             self._generator.__anext__().send(None)
@@ -79,6 +82,11 @@ class Session:
             yield
         finally:
             await self._close()
+
+    def _on_loop_closed(self, _: weakref[asyncio.TimerHandle]) -> None:
+        if not self.closed:
+            _sessions.pop((self.loop, self._server), None)
+            self.discard()
 
     # ---- operations ----
 
@@ -278,17 +286,21 @@ class Session:
             async with asyncio.timeout(self._server.connect_timeout):
                 login = await self._server.login()
                 address = await self._server.address()
+                # Before the first grant, which may be the last that this loop does for a while.
+                self._leases.reachable_at(address, login)
                 await self._open_links(address, login)
                 error = await self._healthy
             if error is not None:
                 raise error
         except BaseException as error:
+            healthy = self._healthy
+            if healthy.done() and not healthy.cancelled() and healthy.result() is None:
+                raise  # It was cancelled, but the links are good.
             self._abort_links()
             self._deliver(self.core.disconnected("the attempt to connect failed"))
             raise self._judged(error) from None
         finally:
             self._healthy = None
-        self._leases.reachable_at(address, login)
 
     def _judged(self, error: BaseException) -> BaseException:
         """Give an error that the retry settings understand, if another attempt may end better."""
@@ -346,8 +358,9 @@ class Session:
                 await self._connecting
         self._fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
         self.holders.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._loop_end()):
+            if timer is not None:
+                timer.cancel()
         links, self._links = self._links, ()
         for link in links:
             link.close()
@@ -363,9 +376,10 @@ class Session:
         self._idle = self.loop.create_future()
         self.core.abandon_all()
         self._flush()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await self._idle
+        if self.core.wants_link(False):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await self._idle
 
     def _release_resources(self) -> None:
         self.core.close()
@@ -374,7 +388,7 @@ class Session:
         self._loss_writer.close()
 
     def discard(self) -> None:
-        """Stop after the loop was closed without the end of its generators; its leases run out."""
+        """End after the loop was closed without the end of its generators; its leases run out."""
         self.closed = True
         self._links = ()
         self._release_resources()
@@ -397,8 +411,6 @@ def session_for(server: Server) -> Session:
     loop = asyncio.get_running_loop()
     session = _sessions.get((loop, server))
     if session is None:
-        for dead in [key for key in _sessions if key[0].is_closed()]:
-            _sessions.pop(dead).discard()
         session = _sessions[loop, server] = Session(loop, server)
     return session
 

@@ -162,16 +162,15 @@ class DistributedLock:
             try:
                 if await session.result_of(operation) != _core.GRANTED:
                     break
-                hold = self._begin(session, operation)
                 # Between the grant and this line the loop may have been blocked for a while.
-                if session.core.valid_for(operation) > self._doubtful or await self._confirmed(
-                    hold
-                ):
+                sure = session.core.valid_for(operation) > self._doubtful
+                if sure or await self._ask(session, operation, self._lease or 0.0):
+                    self._begin(session, operation)
                     return True
                 # It was granted, but so long ago that it is lost again.
-                self._give_up(session, operation)
+                session.abandon(operation)
             except BaseException as error:
-                self._give_up(session, operation)
+                session.abandon(operation)
                 if isinstance(error, OperationFailedError):
                     raise translated(error, "acquire", self._key) from None
                 raise
@@ -196,21 +195,18 @@ class DistributedLock:
             self._loss = None
         return session
 
-    def _begin(self, session: Session, operation: int) -> Hold:
+    def _begin(self, session: Session, operation: int) -> None:
         hold = Hold(session, operation)
         session.holders[operation] = ref(self)
+        for other in self._holds:
+            # This task has lost the lock before, and takes it again instead of a release.
+            if other.lost and other.task is hold.task:
+                self._drop(other.operation)
+                other.session.abandon(other.operation)
         self._holds += (hold,)
         self._lost = False
         if self._loss is not None:
             self._loss.clear()
-        return hold
-
-    def _give_up(self, session: Session, operation: int) -> None:
-        self._drop(operation)
-        session.abandon(operation)
-
-    async def _confirmed(self, hold: Hold) -> bool:
-        return await self._ask(hold, self._lease or 0.0) and not hold.lost
 
     # ---- release ----
 
@@ -375,18 +371,17 @@ class DistributedLock:
             raise RuntimeError(f"cannot {what} {self._key!r}: this object does not hold it")
         return hold
 
-    async def _ask(self, hold: Hold, lease: float) -> bool:
-        core = hold.session.core
-        if core.valid_for(hold.operation) == 0:
+    async def _ask(self, session: Session, operation: int, lease: float) -> bool:
+        if session.core.valid_for(operation) == 0:
             return False  # The lease is over; the server may only not have noticed.
-        operation = core.confirm(hold.operation, lease)
-        return await hold.session.result_of(operation) == _core.HELD
+        answer = await session.result_of(session.core.confirm(operation, lease))
+        return answer == _core.HELD and session.core.valid_for(operation) > 0
 
     async def _ask_or_raise(self, hold: Hold, lease: float) -> bool:
         if hold.session.closed:
             return False
         try:
-            return await self._ask(hold, lease)
+            return await self._ask(hold.session, hold.operation, lease)
         except OperationFailedError as failure:
             raise translated(failure, "ask for", self._key) from None
 

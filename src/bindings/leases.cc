@@ -53,7 +53,8 @@ py::object RenewalDriver::take_output() {
 py::tuple RenewalDriver::step() {
   const auto time = driver::now();
   const auto need = renewal_.step(time);
-  return py::make_tuple(need.connect, need.lost, seconds_until(renewal_.deadline(), time));
+  return py::make_tuple(need.connect, need.lost, seconds_until(renewal_.deadline(), time),
+                        to_seconds(renewal_.longest_pause()));
 }
 
 void bind_leases(py::module_& module) {

@@ -50,7 +50,7 @@ class RenewalDriver {
   void disconnected(const std::string& reason);
   void received(std::size_t size);
   py::object take_output();
-  py::tuple step();  // (connect, lost, seconds until the next step)
+  py::tuple step();  // (connect, lost, seconds until the next step, longest pause)
   ReceiveBuffer* buffer() { return &buffer_; }
 
  private:

@@ -43,7 +43,12 @@ py::list Session::disconnected(const std::string& reason) {
 
 py::list Session::received(std::size_t channel, std::size_t size) {
   core_->received(to_channel(channel), buffers_.at(channel).first(size), now());
-  return events();
+  auto result = events();
+  // An answer may bring a deadline of its own: when to ask again.
+  if (core_->deadline() < announced_) {
+    result.append(event(0, static_cast<int>(LinkEvent::kOutput)));
+  }
+  return result;
 }
 
 py::list Session::tick() {

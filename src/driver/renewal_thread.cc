@@ -21,7 +21,6 @@ using client::Channel;
 
 constexpr base::Duration kConnectTimeout = std::chrono::seconds(5);
 constexpr base::Duration kShortestBackoff = std::chrono::milliseconds(20);
-constexpr base::Duration kLongestBackoff = std::chrono::seconds(1);
 
 // For poll(): rounded up, so that the deadline has come when it returns.
 int poll_timeout(base::Time deadline, base::Time now) {
@@ -87,7 +86,7 @@ void RenewalThread::step() {
   const auto time = now();
   if (connecting_ && time >= next_attempt_) disconnect(time);
   const auto need = renewal_.step(time);
-  if (need.lost) disconnect(time);
+  if (need.lost && socket_) disconnect(time);
   if (need.connect && !socket_ && time >= next_attempt_) connect(time);
   flush();
 }
@@ -115,7 +114,8 @@ void RenewalThread::disconnect(base::Time time) {
   socket_.reset();
   connecting_ = false;
   renewal_.client().disconnected("the connection for renewals was lost");
-  const auto limit = std::min(kLongestBackoff, kShortestBackoff * (1 << std::min(failures_++, 10)));
+  const auto limit =
+      std::min(renewal_.longest_pause(), kShortestBackoff * (1 << std::min(failures_++, 10)));
   std::uniform_real_distribution<double> jitter(0.5, 1.0);
   next_attempt_ = time + std::chrono::duration_cast<base::Duration>(limit * jitter(random_));
 }

@@ -116,6 +116,11 @@ std::vector<OperationId> LockMachine::take_losses() {
   return std::exchange(lost_, {});
 }
 
+bool LockMachine::holds(OperationId id) const {
+  const auto it = operations_.find(id);
+  return it != operations_.end() && it->second.state == State::kHeld;
+}
+
 void LockMachine::lose(OperationId id) {
   const auto it = operations_.find(id);
   if (it == operations_.end() || it->second.state != State::kHeld) return;

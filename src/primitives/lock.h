@@ -114,13 +114,14 @@ class LockMachine {
   void send_question(OperationId id, Operation& operation, base::Time now);
 
   void on_acquire_reply(Operations::iterator it, resp::ReplyView reply, base::Time now);
-  void on_release_reply(Operations::iterator it, resp::ReplyView reply);
+  void on_release_reply(Operations::iterator it, resp::ReplyView reply, base::Time now);
   void on_answer(Operations::iterator it, resp::ReplyView reply);
   void on_queued(OperationId id, Operation& operation, resp::ReplyView reply, base::Time now);
 
   // `from` is not after the moment when the server granted a lease of `lease`.
   void grant(OperationId id, Operation& operation, std::int64_t fence, base::Time from,
              base::Duration lease);
+  bool holds(OperationId id) const;
   void lose(OperationId id);
   // Ends the waiting of an acquire, and takes back what it may have at the server.
   void withdraw(Operations::iterator it, base::Time now);

@@ -95,7 +95,7 @@ void LockMachine::on_reply(client::Cookie cookie, resp::ReplyView reply, base::T
     case Verb::kAcquire:
       return on_acquire_reply(it, reply, now);
     case Verb::kRelease:
-      return on_release_reply(it, reply);
+      return on_release_reply(it, reply, now);
     case Verb::kAsk:
       return on_answer(it, reply);
   }
@@ -143,15 +143,16 @@ void LockMachine::on_queued(OperationId id, Operation& operation, resp::ReplyVie
   }
 }
 
-void LockMachine::on_release_reply(Operations::iterator it, resp::ReplyView reply) {
+void LockMachine::on_release_reply(Operations::iterator it, resp::ReplyView reply, base::Time now) {
   const auto& [id, operation] = *it;
   if (!operation.orphan) {
     const auto code = reply.integer();
     if (!code) {
       complete(id, Outcome::kFailed, {base::ErrorKind::kServer, std::string(reply.text())});
     } else {
-      // Sent twice, the first may have done it.
-      complete(id, *code == 1 || operation.resent ? Outcome::kReleased : Outcome::kNotHeld);
+      // Sent twice, the first has done it, unless the lease was over by then.
+      const bool done_before = operation.resent && now < operation.claim->valid();
+      complete(id, *code == 1 || done_before ? Outcome::kReleased : Outcome::kNotHeld);
     }
   }
   operations_.erase(it);
@@ -166,7 +167,7 @@ void LockMachine::on_answer(Operations::iterator it, resp::ReplyView reply) {
     complete(id, Outcome::kFailed, {base::ErrorKind::kServer, std::string(reply.text())});
   } else if (!operation.claim) {
     complete(id, *answer == 0 ? Outcome::kFree : Outcome::kLocked);
-  } else if (*answer == 0) {
+  } else if (*answer == 0 || !holds(operation.subject)) {
     lose(operation.subject);
     complete(id, Outcome::kNotHeld);
   } else {

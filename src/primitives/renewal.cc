@@ -13,11 +13,15 @@ namespace {
 constexpr std::size_t kBatch = 100;
 constexpr base::Duration kLongestTimeout = std::chrono::seconds(5);
 constexpr base::Duration kShortestTimeout = std::chrono::milliseconds(100);
+constexpr base::Duration kLongestPause = std::chrono::seconds(1);
+constexpr base::Duration kShortestPause = std::chrono::milliseconds(20);
 
 }  // namespace
 
 Renewal::Renewal(std::shared_ptr<LeaseTable> table)
-    : table_(std::move(table)), client_({{}, kLongestTimeout, base::Duration::max()}) {}
+    : table_(std::move(table)),
+      client_({{}, kLongestTimeout, base::Duration::max()}),
+      longest_pause_(kLongestPause) {}
 
 Renewal::Need Renewal::step(base::Time now) {
   Need need{false, false};
@@ -25,6 +29,7 @@ Renewal::Need Renewal::step(base::Time now) {
   for (const auto& event : client_.take_events()) handle(event, need, now);
   auto scan = table_->scan(now);
   next_scan_ = scan.next;
+  longest_pause_ = std::clamp(scan.shortest / 10, kShortestPause, kLongestPause);
   if (!client_.ready()) {
     need.connect = !scan.due.empty();
     table_->retry(false);  // What is due stays due.

@@ -28,6 +28,9 @@ class Renewal {
   };
   Need step(base::Time now);
 
+  // How long a driver may wait between two attempts to connect, so that no lease ends meanwhile.
+  base::Duration longest_pause() const { return longest_pause_; }
+
   // When to call step() again, whatever happens.
   base::Time deadline() const;
 
@@ -46,6 +49,7 @@ class Renewal {
   std::unordered_map<client::Cookie, Batch> batches_;
   client::Cookie next_cookie_ = 1;
   base::Time next_scan_ = base::kNever;
+  base::Duration longest_pause_;
 };
 
 }  // namespace dsync::primitives

@@ -32,8 +32,7 @@ RenewalThreadTest::RenewalThreadTest()
         (void)!write(fd, &one, sizeof one);
       })) {
   redis_({"CONFIG", "SET", "notify-keyspace-events", "Egx"});
-  events_({"SUBSCRIBE", "__keyevent@0__:expire"});
-  events_({"SUBSCRIBE", "__keyevent@0__:expired"});
+  events_({"PSUBSCRIBE", "__keyevent@*__:expire*"});
 }
 
 void RenewalThreadTest::start(const driver::Address& address, client::Login login) {
@@ -59,7 +58,10 @@ RenewalThreadTest::ClaimPtr RenewalThreadTest::take(const Terms& terms) {
   if (granted.size() != 18) throw std::runtime_error("it was not granted: " + granted);
   auto claim = std::shared_ptr<primitives::Claim>(
       new primitives::Claim{id, terms.key, "token", operation, terms.lease, true});
-  claim->extend_to(sent + terms.lease);
+  await_renewals(terms.key);  // The grant itself looks like one.
+  const auto left = terms.lease * 9 / 10;
+  shorten(terms.key, left);
+  claim->extend_to(sent + left);
   return claim;
 }
 
@@ -67,15 +69,19 @@ void RenewalThreadTest::look_after(const ClaimPtr& claim, base::Duration renew_a
   table_->add(claim, losses_, driver::now() + renew_after);
 }
 
-void RenewalThreadTest::await_renewals(std::string_view key, int times) {
-  while (times > 0) {
-    const auto event = events_.read();
-    if (event.view().at(2).text() != key) continue;
-    if (event.view().at(1).text() == "__keyevent@0__:expired") {
-      throw std::runtime_error("the lease ran out");
-    }
-    --times;
+void RenewalThreadTest::shorten(const std::string& key, base::Duration left) {
+  redis_({"PEXPIRE", key, milliseconds(left)});
+  await_renewals(key);
+}
+
+void RenewalThreadTest::await_renewals(const std::string& key, int times) {
+  while (renewals_[key] < times) {
+    const auto reply = events_.read();
+    const auto event = reply.view();
+    if (event.at(2).text().ends_with(":expired")) throw std::runtime_error("a lease ran out");
+    ++renewals_[std::string(event.at(3).text())];
   }
+  renewals_[key] -= times;
 }
 
 primitives::OperationId RenewalThreadTest::await_loss() {

@@ -1,11 +1,11 @@
 // A renewal thread beside a real server, and what a test hears of both.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <string_view>
 
 #include "driver/renewal_thread.h"
 #include "primitives/lease_table.h"
@@ -28,14 +28,18 @@ class RenewalThreadTest : public ServerTest {
   void start() { start(server_.unix_address()); }
   void start(const driver::Address& address, client::Login login = {});
 
-  // Takes a lock at the server, and has it looked after.
+  // Takes a lock at the server, and has it looked after. A tenth of its lease is gone already, so
+  // that every renewal changes something.
   ClaimPtr hold() { return hold(Terms()); }
   ClaimPtr hold(const Terms& terms);
-  ClaimPtr take(const Terms& terms);  // The first half: takes it at the server.
+  ClaimPtr take(const Terms& terms);
   void look_after(const ClaimPtr& claim, base::Duration renew_after);
 
+  // Leaves so much of the lease at the server.
+  void shorten(const std::string& key, base::Duration left);
+
   // Waits until the server has renewed the lock `times` times more.
-  void await_renewals(std::string_view key = kKey, int times = 1);
+  void await_renewals(const std::string& key = kKey, int times = 1);
 
   // Waits for a loss, and gives the operation that suffered it.
   primitives::OperationId await_loss();
@@ -51,6 +55,7 @@ class RenewalThreadTest : public ServerTest {
   std::shared_ptr<primitives::LossInbox> losses_;
   std::shared_ptr<primitives::LeaseTable> table_ = std::make_shared<primitives::LeaseTable>();
   Connection events_{server_.unix_address()};
+  std::map<std::string, int> renewals_;  // that nobody has waited for yet, by key
   primitives::OperationId last_id_ = 0;
   std::unique_ptr<driver::RenewalThread> thread_;
 };
