@@ -47,7 +47,7 @@ QUICK = Settings(
     contest_seconds=0.6,
     settle=0.5,
     window=1.0,
-    peer_waiters=(1, 100),
+    peer_waiters=(100,),
 )
 
 

@@ -147,7 +147,7 @@ class DistributedLock:
             acquire_timeout = self._acquire_timeout
         else:
             check_seconds("acquire_timeout", acquire_timeout)
-        end = math.inf if acquire_timeout is None else monotonic() + acquire_timeout
+        end = monotonic() + acquire_timeout if acquire_timeout else math.inf
         while True:
             session = self._open_session()
             operation = session.core.acquire(

@@ -145,12 +145,14 @@ void Client::on_answer(resp::Reply reply, base::Time now) {
 }
 
 void Client::on_push(resp::ReplyView reply) {
+  auto& inbox = link(Channel::kInbox);
   const auto kind = reply.size() > 0 ? reply.at(0).text() : std::string_view();
+  // A user without the right to PING hears from the server all the same.
+  const bool pong = kind == "pong" || (reply.is_error() && inbox.awaiting != base::kNever);
   if (kind == "message" && reply.size() == 3) {
     events_.push_back({.kind = Event::Kind::kMessage, .text = std::string(reply.at(2).text())});
-  } else if (kind == "pong" || (reply.is_error() && classify(reply.text()) == ErrorClass::kFinal)) {
-    // A user without the right to PING hears from the server all the same.
-    link(Channel::kInbox).awaiting = base::kNever;
+  } else if (pong) {
+    inbox.awaiting = base::kNever;
   } else {
     lose({base::ErrorKind::kProtocol, "unexpected reply on the inbox"});
   }

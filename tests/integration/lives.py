@@ -42,7 +42,8 @@ _kept: list[DistributedLock] = []
 
 
 async def leave_and_forget(url: str, key: str) -> None:
-    await DistributedLock(url, key).acquire()
+    # Nobody can release it now: its lease runs out.
+    await DistributedLock(url, key, lease=0.1).acquire()
 
 
 async def leave_waiters(url: str, key: str) -> None:
@@ -65,7 +66,9 @@ async def leave_a_release_under_way(url: str, key: str) -> None:
 
 
 async def leave_a_connection_under_way(url: str, key: str) -> None:
-    _tasks.append(asyncio.create_task(DistributedLock(url, key).acquire()))
+    lock = DistributedLock(url, key)
+    _kept.append(lock)
+    _tasks.append(asyncio.create_task(lock.acquire()))
     await asyncio.sleep(0)
 
 

@@ -248,7 +248,8 @@ async def test_close_while_it_connects_leaves_nothing(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
     for steps in range(40):
-        task = asyncio.create_task(DistributedLock(redis, key).acquire())
+        lock = DistributedLock(redis, key)
+        task = asyncio.create_task(lock.acquire())
         for _ in range(steps):
             await asyncio.sleep(0)
         await soon(dsync.close())

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 
 import pytest
@@ -110,6 +111,19 @@ async def test_the_lease_is_renewed_while_the_lock_is_held(
         assert lock.fencing_token == fence
         assert holder(server, key) == lock._token
     assert holder(server, key) is None
+
+
+async def test_a_holder_whose_loop_is_blocked_right_after_its_first_acquire_keeps_the_lock(
+    server: RedisServer, key: str
+) -> None:
+    # A session of its own: nothing has been connected, and no lease renewed, before.
+    async with server.client(client_name=key) as client:
+        lock = DistributedLock(client, key, lease=SHORT)
+        await lock.acquire()
+        time.sleep(3 * SHORT)  # noqa: ASYNC251  # that is the case
+        assert lock.valid_for() > 0
+        assert await lock.owned()
+        await lock.release()
 
 
 async def test_the_first_renewal_makes_the_lease_of_a_hand_over_full(
