@@ -23,6 +23,8 @@ HEAD_START = NANOSECONDS // 20
 WARMUP_SHARE = 0.2
 # Seconds: by then the next one is surely waiting, and a stall of the machine is short beside that.
 HOLD = 0.002
+# How many periods of one who polls are enough for some hand-overs.
+PERIODS = 8
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def _start(bench: Bench, contender: str, setup: _Setup, index: int, turns: list[
 
 
 def _contend(bench: Bench, contender: str, setup: _Setup) -> Contest:
-    duration = int(bench.settings.contest_seconds * NANOSECONDS)
+    seconds = max(bench.settings.contest_seconds, PERIODS * setup.jitter)
+    duration = int(seconds * NANOSECONDS)
     with contextlib.ExitStack() as stack:
         turns = stack.enter_context(_turns(setup))
         group = [

@@ -13,6 +13,7 @@ from bench.contenders import (
     PEERS,
     REDIS_PY,
 )
+from bench.errors import BenchError
 from bench.model import Bench, Bound, Case, Metric, Target, Values
 from bench.process import Process, worker
 
@@ -41,6 +42,8 @@ def _start(bench: Bench, contender: str, tasks: int) -> Process:
 def _measure(bench: Bench, contender: str, *, tasks: int) -> Values:
     with _start(bench, contender, tasks) as process:
         report = process.result()
+    if not report["cycles"]:
+        raise BenchError("not one cycle ended in the measured time")
     values = {
         "time": report["seconds"] / report["cycles"] * MICROSECONDS,
         "rate": report["cycles"] / report["seconds"],

@@ -342,8 +342,12 @@ class Session:
     # ---- end ----
 
     async def close(self) -> None:
-        """Give everything back, and end the connections."""
+        """Give everything back, tell the holders, and end the connections."""
+        holders = dict(self.holders)
         await self._generator.aclose()
+        for operation, reference in holders.items():
+            if holder := reference():
+                holder._on_loss(operation)
 
     async def _close(self) -> None:
         if self.closed:

@@ -29,6 +29,9 @@ _BY_CODE: dict[str, type[exceptions.RedisError]] = {
     "OOM": getattr(exceptions, "OutOfMemoryError", exceptions.ResponseError),
 }
 
+# How Redis 7.0 says that a script must not do something.
+_REDIS_7_NOPERM = "The user executing the script can't"
+
 # What the caller can do about an error that says little by itself.
 _ADVICE = {
     "NOPERM": "give this user the rights that dsync needs: see the README",
@@ -51,7 +54,7 @@ def translated(failure: OperationFailedError, what: str, key: str) -> exceptions
     text = (
         failure.text.rpartition(": -")[2] if failure.text.startswith("ERR Error") else failure.text
     )
-    code = text.partition(" ")[0]
+    code = "NOPERM" if _REDIS_7_NOPERM in text else text.partition(" ")[0]
     advice = _ADVICE.get(code)
     message = f"cannot {what} {key!r}: {text}" + (f"; {advice}" if advice else "")
     return _BY_CODE.get(code, exceptions.ResponseError)(message)

@@ -2,9 +2,9 @@
 
 import asyncio
 
+from dsync import DistributedLock
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import NEVER
 from tests.support.child import say
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 
 from dsync import DistributedLock
+
 from tests.support.child import say
 
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from dsync import DistributedLock
 from redis import Redis
 
-from dsync import DistributedLock
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import TIMEOUT, eventually
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import valkey.asyncio
+from dsync import DistributedLock
 from redis import CredentialProvider, UsernamePasswordCredentialProvider
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import (
     NEVER,
     holder,
@@ -185,15 +185,18 @@ async def test_the_database_of_the_client_is_used(
 
 async def test_databases_do_not_share_locks(server: RedisServer, key: str) -> None:
     async with server.client(db=1) as one, server.client(db=2) as two:
-        async with DistributedLock(one, key), DistributedLock(two, key):
-            assert not await DistributedLock(one, key).try_acquire()
+        assert await DistributedLock(one, key, lease=None).try_acquire()
+        assert await DistributedLock(two, key, lease=None).try_acquire()
+        assert not await DistributedLock(one, key).try_acquire()
 
 
 async def test_the_client_name_is_that_of_the_client(server: RedisServer, key: str) -> None:
     async with server.client(client_name="my-service") as client:
-        async with DistributedLock(client, key, lease=0.2) as lock:
-            await until_renewed(server, 3)
-            assert [each["name"] for each in server.connections()] == ["my-service"] * 3
+        lock = DistributedLock(client, key, lease=0.2)
+        await lock.acquire()
+        await until_renewed(server, 3)
+        assert [each["name"] for each in server.connections()] == ["my-service"] * 3
+        await lock.release()
 
 
 @pytest.fixture

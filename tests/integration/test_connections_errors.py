@@ -1,4 +1,4 @@
-"""Servers that refuse, fail, lie or fall silent: a typed error or a retry, never a false success."""
+"""Servers that refuse, fail, lie or fall silent: an error or a retry, never a false success."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 import redis
+from dsync import DistributedLock
 from redis import CredentialProvider, exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from dsync import DistributedLock
 from tests.integration.locks import (
     NEVER,
     fence_name,
     holder,
     lock_name,
+    queue_length,
     queue_name,
     soon,
     start_waiters,
@@ -45,9 +46,7 @@ class Counting(CredentialProvider):
 
 def retrying(port: int, provider: CredentialProvider, **options: Any) -> Redis:
     retry = Retry(NoBackoff(), RETRIES)
-    return Redis(
-        host="127.0.0.1", port=port, retry=retry, credential_provider=provider, **options
-    )
+    return Redis(host="127.0.0.1", port=port, retry=retry, credential_provider=provider, **options)
 
 
 async def test_a_refused_connection_is_tried_as_often_as_the_client_says(key: str) -> None:
@@ -110,9 +109,7 @@ async def test_a_wrong_password_raises_authentication_error_without_another_atte
         assert provider.asked == 1
 
 
-async def test_an_unknown_user_raises_authentication_error(
-    secured: RedisServer, key: str
-) -> None:
+async def test_an_unknown_user_raises_authentication_error(secured: RedisServer, key: str) -> None:
     async with secured.client(username="nobody", password="right") as client:
         with pytest.raises(exceptions.AuthenticationError, match=key):
             await soon(DistributedLock(client, key).acquire())
@@ -180,33 +177,38 @@ async def test_a_tls_client_of_a_plain_port_raises_connection_error(
 async def test_a_plain_client_of_a_tls_port_raises_connection_error(
     tls_server: RedisServer, key: str
 ) -> None:
-    async with tls_server.client(
-        port=tls_server.tls_port, retry=Retry(NoBackoff(), 1)
-    ) as client:
+    async with tls_server.client(port=tls_server.tls_port, retry=Retry(NoBackoff(), 1)) as client:
         with pytest.raises(exceptions.ConnectionError, match=key):
             await soon(DistributedLock(client, key).acquire())
 
 
-@pytest.mark.parametrize("name", [lock_name, fence_name, queue_name])
-async def test_a_key_of_another_type_raises_an_error_or_counts_as_taken(
+@pytest.mark.parametrize("name", [lock_name, fence_name])
+async def test_a_key_of_another_type_raises_response_error(
     server: RedisServer, redis: Redis, key: str, name: Callable[[str], str]
 ) -> None:
     await redis.rpush(name(key), "a list")
-    lock = DistributedLock(redis, key)
-    with pytest.raises((exceptions.ResponseError, TimeoutError), match=key):
-        async with asyncio.timeout(20):
-            await lock.acquire(acquire_timeout=0.2)
-            # Perhaps only those who wait meet the key.
-            other = DistributedLock(redis, key)
-            await other.acquire(acquire_timeout=0.2)
+    for attempt in (DistributedLock.acquire, DistributedLock.try_acquire):
+        with pytest.raises(exceptions.ResponseError, match=key):
+            await soon(attempt(DistributedLock(redis, key)))
     assert await redis.lrange(name(key), 0, -1) == [b"a list"]
-    if lock.valid_for() > 0:
-        await lock.release()
+    assert queue_length(server, key) == 0
 
 
-async def test_a_wrong_type_says_what_is_wrong(
+async def test_a_queue_of_another_type_raises_response_error_for_those_who_wait(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
+    first = DistributedLock(redis, key)
+    await first.acquire()
+    await redis.rpush(queue_name(key), "a list")
+    with pytest.raises(exceptions.ResponseError, match=key):
+        await soon(DistributedLock(redis, key).acquire())
+    assert holder(server, key) == first._token
+    await redis.delete(queue_name(key))
+    await first.release()
+    await until_nothing_is_left(server)
+
+
+async def test_a_wrong_type_says_what_is_wrong(server: RedisServer, redis: Redis, key: str) -> None:
     await redis.rpush(lock_name(key), "a list")
     with pytest.raises(exceptions.ResponseError, match="another program") as caught:
         await soon(DistributedLock(redis, key).acquire())
@@ -237,7 +239,14 @@ async def test_a_server_out_of_memory_raises_out_of_memory_error(
                 pass
 
 
-GARBAGE = [b"garbage\r\n", b"\0\0\0\0", b"$-5\r\n", b"*-7\r\n", b":12x\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+GARBAGE = [
+    b"garbage\r\n",
+    b"\0\0\0\0",
+    b"$-5\r\n",
+    b"*-7\r\n",
+    b":12x\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+]
 
 
 @pytest.mark.parametrize("only", ["command", "subscription"])
@@ -297,29 +306,23 @@ async def test_a_connection_that_ends_is_made_anew_and_waiters_go_on(
     await until_nothing_is_left(server)
 
 
-async def test_a_server_that_accepts_and_never_answers_raises_connection_error(key: str) -> None:
-    """Nor does one that answers half a greeting."""
-    for answer in (b"", b"+PO"):
-        connections = []
+@pytest.mark.parametrize("answer", [b"", b"+PO"], ids=["nothing", "half a greeting"])
+async def test_a_server_that_accepts_and_never_answers_raises_connection_error(
+    key: str, answer: bytes
+) -> None:
+    connections: list[asyncio.StreamWriter] = []
 
-        async def serve(
-            _: asyncio.StreamReader,
-            writer: asyncio.StreamWriter,
-            answer: bytes = answer,
-            connections: list[asyncio.StreamWriter] = connections,
-        ) -> None:
-            connections.append(writer)
-            writer.write(answer)
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.write(answer)
 
-        listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
         async with Redis(
             port=port, socket_timeout=0.1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 1)
         ) as client:
             with pytest.raises(exceptions.ConnectionError, match=key):
                 await soon(DistributedLock(client, key, NEVER).acquire())
+        assert len(connections) >= 2
         for writer in connections:
             writer.close()
-            await writer.wait_closed()
-        listener.close()
-        await listener.wait_closed()

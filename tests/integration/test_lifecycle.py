@@ -5,12 +5,12 @@ import os
 import signal
 from collections.abc import Callable
 
+import dsync
 import pytest
+from dsync import DistributedLock, LockLostError
 from redis import exceptions
 from redis.asyncio import Redis
 
-import dsync
-from dsync import DistributedLock, LockLostError
 from tests.integration import lives
 from tests.integration.children import take_and_keep
 from tests.integration.locks import (

@@ -4,9 +4,9 @@ import asyncio
 import uuid
 
 import pytest
+from dsync import DistributedLock, LockLostError
 from redis.asyncio import Redis
 
-from dsync import DistributedLock, LockLostError
 from tests.integration.locks import (
     NEVER,
     holder,
@@ -281,9 +281,8 @@ async def test_decode_responses_makes_no_difference(
 
 
 async def test_the_clients_own_pool_is_never_used(server: RedisServer, key: str) -> None:
-    async with server.client(max_connections=1) as client:
-        async with client.pipeline() as pipe:
-            # Holds the only connection of the pool.
-            await pipe.watch("something")
-            async with DistributedLock(client, key):
-                pass
+    async with server.client(max_connections=1) as client, client.pipeline() as pipe:
+        # Holds the only connection of the pool.
+        await pipe.watch("something")
+        async with DistributedLock(client, key):
+            pass

@@ -1,13 +1,13 @@
-"""DistributedLock: whoever is cancelled at any await of acquire or release leaves nothing behind."""
+"""DistributedLock: cancelled at any await of acquire or release, nothing is left behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
+from dsync import DistributedLock
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import (
     NEVER,
     holder,

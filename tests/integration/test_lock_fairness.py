@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from dsync import DistributedLock
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.children import count_in_turn, take_and_keep
 from tests.integration.locks import (
     NEVER,

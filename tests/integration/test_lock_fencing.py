@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from dsync import DistributedLock, LockLostError
 from redis.asyncio import Redis
 
-from dsync import DistributedLock, LockLostError
 from tests.integration.locks import (
     NEVER,
     fence_name,

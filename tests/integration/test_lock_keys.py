@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from dsync import DistributedLock
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import NEVER, lock_name, soon, until_nothing_is_left
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -64,7 +64,7 @@ async def test_any_text_is_a_key(server: RedisServer, redis: Redis, key: str) ->
 
 def names(server: RedisServer) -> list[bytes]:
     with server.sync() as client:
-        return [str(name).encode() for name in client.keys()]
+        return [str(name).encode() for name in client.scan_iter(count=1000)]
 
 
 async def test_the_keys_beside_the_lock_are_in_the_same_cluster_slot(

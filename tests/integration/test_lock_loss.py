@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from dsync import DistributedLock, LockLostError
 from redis.asyncio import Redis
 
-from dsync import DistributedLock, LockLostError
 from tests.integration.locks import (
     STRANGER,
     holder,
@@ -83,10 +83,13 @@ async def test_the_block_raises_lock_lost_error_at_its_end(
 async def test_the_exception_of_the_body_goes_before_the_loss_and_notes_it(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
-    with pytest.raises(KeyError, match="body") as caught:
+    async def work() -> None:
         async with DistributedLock(redis, key):
             steal(server, key)
             raise KeyError("body")
+
+    with pytest.raises(KeyError, match="body") as caught:
+        await work()
     assert any(key in note and "lost" in note for note in caught.value.__notes__)
 
 
@@ -223,14 +226,18 @@ async def test_on_lost_is_not_called_by_release(redis: Redis, key: str) -> None:
     assert called == []
 
 
+async def wait_until_cancelled(server: RedisServer, redis: Redis, key: str) -> None:
+    async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
+        steal(server, key)
+        await asyncio.Event().wait()
+
+
 async def test_cancel_on_lost_turns_the_cancellation_into_lock_lost_error(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
     async def work() -> int:
         with pytest.raises(LockLostError, match=key):
-            async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
-                steal(server, key)
-                await asyncio.Event().wait()
+            await wait_until_cancelled(server, redis, key)
         task = asyncio.current_task()
         assert task is not None
         # What follows is not disturbed.
@@ -306,14 +313,17 @@ async def test_both_cancellations_before_the_task_runs_leave_it_cancelled(
 async def test_the_exception_of_the_body_goes_before_a_loss_that_cancels(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
+    async def fail() -> None:
+        async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
+            steal(server, key)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise KeyError("body") from None
+
     async def work() -> int:
         with pytest.raises(KeyError, match="body") as caught:
-            async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
-                steal(server, key)
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    raise KeyError("body") from None
+            await fail()
         assert any("lost" in note for note in caught.value.__notes__)
         task = asyncio.current_task()
         assert task is not None
@@ -327,22 +337,15 @@ async def test_cancel_on_lost_inside_a_timeout_is_no_timeout(
 ) -> None:
     with pytest.raises(LockLostError):
         async with asyncio.timeout(20):
-            async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
-                steal(server, key)
-                await asyncio.Event().wait()
+            await wait_until_cancelled(server, redis, key)
 
 
 async def test_cancel_on_lost_in_a_task_group_fails_the_group_with_lock_lost_error(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
-    async def work() -> None:
-        async with DistributedLock(redis, key, lease=SHORT, cancel_on_lost=True):
-            steal(server, key)
-            await asyncio.Event().wait()
-
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
-            group.create_task(work())
+            group.create_task(wait_until_cancelled(server, redis, key))
     assert [type(error) for error in caught.value.exceptions] == [LockLostError]
 
 

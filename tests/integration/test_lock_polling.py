@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import pytest
+from dsync import DistributedLock
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import (
     NEVER,
     lock_name,
@@ -25,10 +25,8 @@ from tests.support.redis_server import RedisServer
 @contextmanager
 def watched_commands(client: SyncRedis) -> Iterator[Iterator[list[str]]]:
     """Give what clients send, command by command, as it comes."""
-    with client.monitor() as monitor:
-        yield (
-            each["command"].split() for each in monitor.listen() if each["client_type"] != "lua"
-        )
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        yield (each["command"].split() for each in monitor.listen() if each["client_type"] != "lua")
 
 
 async def hold_and_wait(

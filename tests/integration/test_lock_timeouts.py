@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from dsync import DistributedLock
 from redis.asyncio import Redis
 
-from dsync import DistributedLock
 from tests.integration.locks import (
     NEVER,
     calls,
@@ -114,9 +114,7 @@ async def test_an_infinite_delay_waits_for_the_hand_over(
     await second.release()
 
 
-async def test_acquire_timeout_zero_tries_once(
-    server: RedisServer, redis: Redis, key: str
-) -> None:
+async def test_acquire_timeout_zero_tries_once(server: RedisServer, redis: Redis, key: str) -> None:
     lock = DistributedLock(redis, key)
     async with DistributedLock(redis, key):
         before, queued = script_calls(server), calls(server, "zadd")
@@ -137,9 +135,7 @@ async def test_acquire_timeout_zero_of_the_constructor_tries_once(redis: Redis, 
         pass
 
 
-async def test_try_acquire_takes_a_free_lock(
-    server: RedisServer, redis: Redis, key: str
-) -> None:
+async def test_try_acquire_takes_a_free_lock(server: RedisServer, redis: Redis, key: str) -> None:
     lock = DistributedLock(redis, key)
     assert await lock.try_acquire() is True
     assert holder(server, key) == lock._token

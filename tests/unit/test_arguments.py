@@ -1,11 +1,9 @@
 """Bad arguments raise TypeError or ValueError at once, before anything is sent."""
 
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from dsync import DistributedLock
 
 # Nobody listens there, so whatever is sent comes back as another error.
@@ -73,14 +71,14 @@ def test_an_on_lost_that_cannot_be_called_raises_type_error(value: Any) -> None:
 @pytest.mark.parametrize("name", ["lease", "auto_renew", "on_lost", "cancel_on_lost"])
 def test_what_the_old_package_does_not_know_is_keyword_only(name: str) -> None:
     with pytest.raises(TypeError, match="positional"):
-        DistributedLock(NOWHERE, "key", 0.1, None, 30.0)  # type: ignore[misc]
+        DistributedLock(NOWHERE, "key", 0.1, None, 30.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected"):
         DistributedLock(NOWHERE, "key", **{f"{name}_": 1})  # type: ignore[arg-type]
 
 
 @pytest.fixture
-async def lock() -> AsyncIterator[DistributedLock]:
-    yield DistributedLock(NOWHERE, "key")
+def lock() -> DistributedLock:
+    return DistributedLock(NOWHERE, "key")
 
 
 @pytest.mark.parametrize("name", ["acquire_sleep_delay", "acquire_timeout"])

@@ -3,6 +3,7 @@
 import traceback
 from typing import Any
 
+import dsync
 import fakeredis
 import pytest
 import redis
@@ -12,8 +13,6 @@ import redis.asyncio.sentinel
 import redis.cluster
 import valkey
 import valkey.asyncio
-
-import dsync
 from dsync import DistributedLock
 
 SECRET = "tops3cret"

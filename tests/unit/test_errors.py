@@ -1,10 +1,9 @@
 """The errors of the core become those of redis.exceptions, with the key and what to do."""
 
 import pytest
-from redis import exceptions
-
 from dsync import LockLostError, _core
 from dsync.errors import OperationFailedError, translated
+from redis import exceptions
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import aiodistributor.distributed_lock
-import pytest
-
 import dsync
+import pytest
 
 ROOT = Path(__file__).parents[2]
 OldLock = aiodistributor.distributed_lock.DistributedLock
@@ -77,9 +76,7 @@ def test_the_constructor_is_that_of_the_contract() -> None:
         ("extend", [("seconds", REQUIRED)]),
     ],
 )
-def test_the_coroutine_methods_are_those_of_the_contract(
-    method: str, expected: Parameters
-) -> None:
+def test_the_coroutine_methods_are_those_of_the_contract(method: str, expected: Parameters) -> None:
     function = getattr(dsync.DistributedLock, method)
     assert inspect.iscoroutinefunction(function)
     assert parameters(function)[1:] == expected

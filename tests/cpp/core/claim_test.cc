@@ -11,7 +11,9 @@ using primitives::kNoExpiry;
 
 constexpr base::Time kStart{1h};
 
-Claim claim(base::Duration lease, bool renewed) { return {1, "key", "token", "s:1", lease, renewed}; }
+Claim claim(base::Duration lease, bool renewed) {
+  return {1, "key", "token", "s:1", lease, renewed};
+}
 
 TEST(TimeTest, DoesNotRunOverTheEnd) {
   EXPECT_EQ(base::after(kStart, 1s), kStart + 1s);

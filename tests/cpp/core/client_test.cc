@@ -28,7 +28,8 @@ void run(client::Client& client, const client::Script& script, client::Cookie co
 
 TEST_F(ClientTest, RepliesFindTheirCommandsInOrder) {
   connect();
-  for (client::Cookie cookie = 1; cookie <= 3; ++cookie) client_.command({"GET", "k"}, cookie, now_);
+  for (client::Cookie cookie = 1; cookie <= 3; ++cookie)
+    client_.command({"GET", "k"}, cookie, now_);
   EXPECT_EQ(take().size(), 3U);
   answer(bulk("one") + nil());
   answer(failure("ERR three"));

@@ -53,12 +53,11 @@ std::string wrapped(const std::string& error) {
 
 INSTANTIATE_TEST_SUITE_P(
     Wrapped, ErrorTest,
-    ::testing::Values(std::pair(wrapped("-READONLY You can't write"), ErrorClass::kRetry),
-                      std::pair(wrapped("-OOM command not allowed"), ErrorClass::kFinal),
-                      std::pair(wrapped("@user_script: 12: -READONLY You can't write"),
-                                ErrorClass::kRetry),
-                      std::pair(wrapped("user_script:3: attempt to index a nil value"),
-                                ErrorClass::kFinal)));
+    ::testing::Values(
+        std::pair(wrapped("-READONLY You can't write"), ErrorClass::kRetry),
+        std::pair(wrapped("-OOM command not allowed"), ErrorClass::kFinal),
+        std::pair(wrapped("@user_script: 12: -READONLY You can't write"), ErrorClass::kRetry),
+        std::pair(wrapped("user_script:3: attempt to index a nil value"), ErrorClass::kFinal)));
 
 TEST(UnwrapTest, GivesWhatTheCommandSaid) {
   EXPECT_EQ(unwrap(wrapped("-OOM command not allowed")), "OOM command not allowed");

@@ -157,26 +157,37 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{kAlice, failure(kWrongPass), "", ErrorKind::kAuthentication, kWrongPass},
         Refusal{kAlice, failure(kNoPassword), "", ErrorKind::kAuthentication, kNoPassword},
         Refusal{kAlice, "", failure(kWrongPass), ErrorKind::kAuthentication, kWrongPass},
-        Refusal{{}, failure("NOAUTH Authentication required."), "", ErrorKind::kAuthentication,
+        Refusal{{},
+                failure("NOAUTH Authentication required."),
+                "",
+                ErrorKind::kAuthentication,
                 "NOAUTH Authentication required."},
-        Refusal{{std::nullopt, std::nullopt, 0, "me"}, failure("NOAUTH Authentication required."),
-                "", ErrorKind::kAuthentication, "NOAUTH Authentication required."},
+        Refusal{{std::nullopt, std::nullopt, 0, "me"},
+                failure("NOAUTH Authentication required."),
+                "",
+                ErrorKind::kAuthentication,
+                "NOAUTH Authentication required."},
         Refusal{kAlice, failure(kLoading), "", ErrorKind::kConnection, kLoading}));
 
 INSTANTIATE_TEST_SUITE_P(
     Servers, RefusalTest,
-    ::testing::Values(Refusal{{}, failure(kLoading), "", ErrorKind::kConnection, kLoading},
-                      Refusal{{}, "", failure(kLoading), ErrorKind::kConnection, kLoading},
-                      Refusal{{std::nullopt, std::nullopt, 99, ""},
-                              failure("ERR DB index is out of range"), "", ErrorKind::kServer,
-                              "ERR DB index is out of range"},
-                      Refusal{{std::nullopt, std::nullopt, 1, ""}, failure(kNoPerm), "",
-                              ErrorKind::kServer, kNoPerm},
-                      Refusal{{}, "", failure(kNoPerm), ErrorKind::kServer, kNoPerm},
-                      Refusal{{}, "", simple("OK"), ErrorKind::kProtocol,
-                              "unexpected reply to SUBSCRIBE"},
-                      Refusal{{}, "", array({bulk("message"), bulk("inbox"), bulk("x")}),
-                              ErrorKind::kProtocol, "unexpected reply to SUBSCRIBE"}));
+    ::testing::Values(
+        Refusal{{}, failure(kLoading), "", ErrorKind::kConnection, kLoading},
+        Refusal{{}, "", failure(kLoading), ErrorKind::kConnection, kLoading},
+        Refusal{{std::nullopt, std::nullopt, 99, ""},
+                failure("ERR DB index is out of range"),
+                "",
+                ErrorKind::kServer,
+                "ERR DB index is out of range"},
+        Refusal{
+            {std::nullopt, std::nullopt, 1, ""}, failure(kNoPerm), "", ErrorKind::kServer, kNoPerm},
+        Refusal{{}, "", failure(kNoPerm), ErrorKind::kServer, kNoPerm},
+        Refusal{{}, "", simple("OK"), ErrorKind::kProtocol, "unexpected reply to SUBSCRIBE"},
+        Refusal{{},
+                "",
+                array({bulk("message"), bulk("inbox"), bulk("x")}),
+                ErrorKind::kProtocol,
+                "unexpected reply to SUBSCRIBE"}));
 
 TEST_F(GreetingTest, GoesOnWithoutTheRightToWhatIsDispensable) {
   greet({"alice", "secret", 0, "service"});

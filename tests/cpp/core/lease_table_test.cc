@@ -75,7 +75,7 @@ TEST_F(LeaseTableTest, WhatIsInFlightIsNotDueAgain) {
 
 TEST_F(LeaseTableTest, TakesAlongWhatIsAlmostDue) {
   add(1, 30s);
-  auto later = add(2, 30s, 33s);      // due 1 s after the first: a tenth of its interval
+  auto later = add(2, 30s, 33s);       // due 1 s after the first: a tenth of its interval
   auto much_later = add(3, 30s, 36s);  // due 2 s after the first
   EXPECT_EQ(due(kStart + 10s), (Due{1, 2}));
   EXPECT_EQ(due(kStart + 12s), Due{3});

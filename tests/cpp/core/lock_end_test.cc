@@ -233,7 +233,7 @@ TEST_F(LockEndTest, ReleasedWhileAConfirmationIsUnderWay) {
   locks().confirm(id, 0s, now_);
   locks().release(id, now_);
   answer(array({number(1)}) + number(1));
-  EXPECT_EQ(completed(), (Texts{"2 held", "1 released"}));
+  EXPECT_EQ(completed(), (Texts{"2 not held", "1 released"}));
   EXPECT_FALSE(locks().wants_link(false));
 }
 

@@ -18,11 +18,16 @@ class LockGrantTest : public LockMachineTest {
 
 TEST_F(LockGrantTest, SaysWhatTheScriptWants) {
   acquire({.key = "key", .token = "token", .lease = 30s});
-  const Command expected{"EVAL", std::string(client::kLockAcquire.source),
-                         "3",    "key",
-                         "{key}:dsync:queue", "{key}:dsync:fence",
-                         "token", "s:1",
-                         "30000", "5000",
+  const Command expected{"EVAL",
+                         std::string(client::kLockAcquire.source),
+                         "3",
+                         "key",
+                         "{key}:dsync:queue",
+                         "{key}:dsync:fence",
+                         "token",
+                         "s:1",
+                         "30000",
+                         "5000",
                          "630000"};
   EXPECT_EQ(take_commands(), std::vector<Command>{expected});
 }

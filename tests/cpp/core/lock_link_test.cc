@@ -76,6 +76,17 @@ TEST_F(LockLinkTest, AReleaseThatWasSentTwiceIsDone) {
   EXPECT_EQ(completed(), Texts{"1 released"});
 }
 
+TEST_F(LockLinkTest, AReleaseThatWasSentTwiceIsDoubtedAfterTheLease) {
+  connect();
+  const auto id = hold();
+  locks().release(id, now_);
+  lose();
+  now_ += 30s;
+  connect();
+  answer(number(0));
+  EXPECT_EQ(completed(), Texts{"1 not held"});
+}
+
 TEST_F(LockLinkTest, AReleaseThatWasSentOnceIsTakenAtItsWord) {
   connect();
   const auto id = hold();
@@ -203,8 +214,8 @@ TEST_F(LockLinkTest, GivingUpFailsThoseWithoutADeadline) {
   locks().give_up(kAway);
   auto outcomes = completed();
   std::ranges::sort(outcomes);
-  EXPECT_EQ(outcomes, (Texts{"2 failed: away", "3 failed: away", "5 failed: away",
-                             "6 failed: away"}));
+  EXPECT_EQ(outcomes,
+            (Texts{"2 failed: away", "3 failed: away", "5 failed: away", "6 failed: away"}));
   EXPECT_GT(locks().valid_for(held, now_), 0s);
   // The one with a deadline waits on.
   EXPECT_TRUE(locks().wants_link(true));

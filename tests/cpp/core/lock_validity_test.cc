@@ -17,7 +17,8 @@ class LockValidityTest : public LockMachineTest {
 
   // The server's clock, where it goes as ours does.
   std::int64_t server_us() const {
-    return kServerStart + std::chrono::duration_cast<std::chrono::microseconds>(now_ - start_).count();
+    return kServerStart +
+           std::chrono::duration_cast<std::chrono::microseconds>(now_ - start_).count();
   }
 
   const base::Time start_ = now_;
@@ -123,8 +124,8 @@ TEST_F(LockValidityTest, AnotherServerHasAnotherClock) {
   now_ += 3s;
   push(grant_message("s:1", kFence, granted_us));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  // Not more than is left of the 5 s; and not less, since it came through a link that was made after
-  // the loss.
+  // Not more than is left of the 5 s; and not less, since it came through a link that was made
+  // after the loss.
   EXPECT_EQ(locks().valid_for(id, now_), 2s);
 }
 

@@ -51,8 +51,7 @@ class RenewalTest : public ::testing::Test {
 
   base::Time now_{1h};
   std::shared_ptr<primitives::LeaseTable> table_ = std::make_shared<primitives::LeaseTable>();
-  std::shared_ptr<primitives::LossInbox> losses_ =
-      std::make_shared<primitives::LossInbox>([] {});
+  std::shared_ptr<primitives::LossInbox> losses_ = std::make_shared<primitives::LossInbox>([] {});
   primitives::Renewal renewal_{table_};
 };
 
@@ -75,8 +74,14 @@ TEST_F(RenewalTest, RenewsEverythingWhenItIsConnected) {
   now_ += 1s;
   step();
   connect();
-  const Command expected{"EVAL", std::string(client::kLockRenew.source), "2", "key1",
-                         "{key1}:dsync:fence", "token1", "s:1", "30000"};
+  const Command expected{"EVAL",
+                         std::string(client::kLockRenew.source),
+                         "2",
+                         "key1",
+                         "{key1}:dsync:fence",
+                         "token1",
+                         "s:1",
+                         "30000"};
   EXPECT_EQ(take(), std::vector<Command>{expected});
   const auto sent = now_;
   now_ += 1s;
@@ -194,6 +199,17 @@ TEST_F(RenewalTest, ShortLeasesHaveShortPatience) {
   now_ = renewal_.deadline();
   EXPECT_TRUE(step().lost);
   EXPECT_EQ(now_, base::Time(1h) + 600ms);
+}
+
+TEST_F(RenewalTest, ShortLeasesHaveShortPauses) {
+  step();
+  EXPECT_EQ(renewal_.longest_pause(), 1s);
+  hold(1, 5s);
+  step();
+  EXPECT_EQ(renewal_.longest_pause(), 500ms);
+  hold(2, 50ms);
+  step();
+  EXPECT_EQ(renewal_.longest_pause(), 20ms);
 }
 
 TEST_F(RenewalTest, DoesNotRenewWhatWasReleasedMeanwhile) {

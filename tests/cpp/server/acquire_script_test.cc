@@ -58,8 +58,8 @@ TEST_F(AcquireScriptTest, TellsAgainWithoutExpiry) {
 TEST_F(AcquireScriptTest, QueuesBehindTheHolder) {
   acquire();
   const auto before = server_us();
-  const auto reply = redis_.ask({"EVAL", std::string(client::kLockAcquire.source), "3", kKey, kQueue,
-                                 kFence, "other", "b:1", "30000", "5000", "630000"});
+  const auto reply = redis_.ask({"EVAL", std::string(client::kLockAcquire.source), "3", kKey,
+                                 kQueue, kFence, "other", "b:1", "30000", "5000", "630000"});
   const auto place = reply.view();
   ASSERT_EQ(place.size(), 5U);
   EXPECT_GT(place.at(0).integer(), 20'000);

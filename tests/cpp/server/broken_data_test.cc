@@ -114,6 +114,17 @@ TEST_F(BrokenDataTest, WithoutMemoryNobodyIsQueued) {
   EXPECT_EQ(state(), before);
 }
 
+TEST_F(BrokenDataTest, WithoutMemoryAWaiterWaitsOn) {
+  acquire();
+  acquire({.operation = "b:1"});
+  fill_memory();
+  const auto place = acquire({.operation = "b:1"});
+  EXPECT_EQ(place.substr(place.size() - 4), ", 0]") << place;
+  redis_({"DEL", kKey});
+  fence_in(acquire({.operation = "b:1"}));
+  EXPECT_EQ(queued(), 0);
+}
+
 TEST_F(BrokenDataTest, WithoutMemoryAHolderGoesOnAndGivesBack) {
   const auto fence = acquire();
   acquire({.operation = "b:1"});

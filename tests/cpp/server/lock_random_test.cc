@@ -1,5 +1,5 @@
-// Random histories: whatever happens, one operation holds at a time, somebody always comes next, the
-// fencing tokens grow, and nothing is left behind.
+// Random histories: whatever happens, one operation holds at a time, somebody always comes next,
+// the fencing tokens grow, and nothing is left behind.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -56,7 +56,8 @@ TEST_F(ReleaseScriptTest, HandsOverToTheOldest) {
   // The time is that of the grant, in seconds and microseconds.
   const auto rest = message.substr(21);
   const auto space = rest.find(' ');
-  const auto granted = std::stoll(rest.substr(0, space)) * 1'000'000 + std::stoll(rest.substr(space));
+  const auto granted =
+      std::stoll(rest.substr(0, space)) * 1'000'000 + std::stoll(rest.substr(space));
   EXPECT_GE(granted, before);
   EXPECT_LE(granted, server_us());
   EXPECT_EQ(redis_({"GET", kKey}), "'of b'");
@@ -112,6 +113,23 @@ TEST_F(ReleaseScriptTest, LeavesNothingOfADeadQueueWithoutExpiry) {
   expect_nothing_left();
 }
 
+TEST_F(ReleaseScriptTest, FreesNothingWithoutAFence) {
+  acquire();
+  redis_({"DEL", kFence});
+  EXPECT_EQ(release(), "0");
+  EXPECT_EQ(redis_({"GET", kKey}), "'token'");
+}
+
+TEST_F(ReleaseScriptTest, LeavesNoLockWithoutExpiryBehindADeletedFence) {
+  acquire({.lease = "0", .first = "0"});
+  redis_({"DEL", kFence});
+  EXPECT_EQ(release({.token = "other", .first = "0"}), "0");
+  EXPECT_EQ(redis_({"GET", kKey}), "'token'");
+  // It cannot know, so it does not say that it held.
+  EXPECT_EQ(release({.first = "0"}), "0");
+  EXPECT_EQ(redis_.keys(), std::vector<std::string>{});
+}
+
 TEST_F(ReleaseScriptTest, HandsOverWithinOneToken) {
   acquire();
   Inbox inbox(server_, "a");
@@ -159,8 +177,7 @@ TEST_F(RenewScriptTest, LeavesALockWithoutExpiryAlone) {
 TEST_F(RenewScriptTest, KnowsWhoHolds) {
   acquire();
   acquire({.operation = "b:1"});
-  EXPECT_EQ(renew({{}, {.operation = "b:1"}, {.token = "other"}, {.key = "free"}}),
-            "[1, 0, 0, 0]");
+  EXPECT_EQ(renew({{}, {.operation = "b:1"}, {.token = "other"}, {.key = "free"}}), "[1, 0, 0, 0]");
   redis_({"DEL", kFence});
   EXPECT_EQ(renew({{}}), "[0]");
 }

@@ -29,7 +29,8 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-// In the child: becomes the server. Between fork and exec only what is safe in a process of threads.
+// In the child: becomes the server. Between fork and exec only what is safe in a process of
+// threads.
 [[noreturn]] void become(const std::vector<char*>& arguments, int output, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() == parent && dup2(output, STDOUT_FILENO) >= 0 && dup2(output, STDERR_FILENO) >= 0) {
@@ -67,10 +68,17 @@ void RedisServer::start() {
 }
 
 std::string RedisServer::try_start() {
-  std::vector<std::string> words{"redis-server", "--port",       std::to_string(port_),
-                                 "--bind",       "127.0.0.1",    "--unixsocket",
-                                 directory_ + "/socket",         "--dir",
-                                 directory_,     "--save",       ""};
+  std::vector<std::string> words{"redis-server",
+                                 "--port",
+                                 std::to_string(port_),
+                                 "--bind",
+                                 "127.0.0.1",
+                                 "--unixsocket",
+                                 directory_ + "/socket",
+                                 "--dir",
+                                 directory_,
+                                 "--save",
+                                 ""};
   words.insert(words.end(), options_.begin(), options_.end());
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());

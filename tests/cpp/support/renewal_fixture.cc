@@ -51,10 +51,10 @@ RenewalThreadTest::ClaimPtr RenewalThreadTest::take(const Terms& terms) {
   const auto id = ++last_id_;
   const auto operation = "s:" + std::to_string(id);
   const auto sent = driver::now();
-  const auto granted =
-      redis_({"EVAL", std::string(client::kLockAcquire.source), "3", terms.key,
-              '{' + terms.key + "}:dsync:queue", fence_of(terms.key), "token", operation,
-              milliseconds(terms.lease), "0", milliseconds(terms.lease + std::chrono::minutes(10))});
+  const auto granted = redis_({"EVAL", std::string(client::kLockAcquire.source), "3", terms.key,
+                               '{' + terms.key + "}:dsync:queue", fence_of(terms.key), "token",
+                               operation, milliseconds(terms.lease), "0",
+                               milliseconds(terms.lease + std::chrono::minutes(10))});
   if (granted.size() != 18) throw std::runtime_error("it was not granted: " + granted);
   auto claim = std::shared_ptr<primitives::Claim>(
       new primitives::Claim{id, terms.key, "token", operation, terms.lease, true});

@@ -18,8 +18,8 @@ constexpr std::string_view kUnknown = "unknown.test";
 
 }  // namespace
 
-// Stands before that of the C library, because no real name has such addresses everywhere, and no name
-// server is to be asked.
+// Stands before that of the C library, because no real name has such addresses everywhere, and no
+// name server is to be asked.
 extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints,
                            addrinfo** result) {
   static const auto real = reinterpret_cast<GetAddrInfo>(dlsym(RTLD_NEXT, "getaddrinfo"));
