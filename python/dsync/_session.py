@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import secrets
 import socket
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
-from redis import exceptions
-
 from dsync import _core, _lease
+from dsync._links import Links
 from dsync._pending import Pending
-from dsync._transport import Link
 from dsync.errors import OperationFailedError
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 _PING_INTERVAL = 15.0
 _CLOSE_TIMEOUT = 1.0
-_LONGEST_PAUSE = 1.0
 _NEVER = 1e9
 
 
@@ -62,9 +58,7 @@ class Session:
             self._loss_writer.fileno(),
         )
         self._pending: dict[int, Pending] = {}
-        self._links: tuple[Link, ...] = ()
-        self._connecting: asyncio.Task[None] | None = None
-        self._healthy: asyncio.Future[OperationFailedError | None] | None = None
+        self._links = Links(self, loop, server, self._leases)
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
@@ -102,7 +96,7 @@ class Session:
         pending = self._pending[operation] = Pending(loop=self.loop)
         # A caller that is alone need not wait for others.
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
-            self._flush()
+            self.flush()
         else:
             self._flush_soon()
         return pending
@@ -132,16 +126,16 @@ class Session:
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
             # Some operations are answered by the core itself.
-            self._deliver(self.core.tick())
-            self._flush()
+            self.deliver(self.core.tick())
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what there is to send, or see to it that there is a connection; set the timer."""
         self._dirty = False
-        if self._links:
-            if output := self.core.take_output(_core.COMMANDS):
-                self._links[_core.COMMANDS].write(output)
-        elif self._connecting is None and self.core.wants_link(False):
-            self._connecting = self.loop.create_task(self._connect(), name="dsync-connect")
+        if self._links.up:
+            self._links.write(_core.COMMANDS)
+        elif self.core.wants_link(False):
+            self._links.open()
         due = self.core.due_in()
         if due >= 0:
             if self._timer is not None:
@@ -150,22 +144,17 @@ class Session:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._deliver(self.core.tick())
-        self._flush()
+        self.deliver(self.core.tick())
+        self.flush()
         # Only time makes the inbox say anything.
-        if self._links and (output := self.core.take_output(_core.INBOX)):
-            self._links[_core.INBOX].write(output)
+        self._links.write(_core.INBOX)
 
     # ---- events ----
-
-    def _deliver(self, events: list[_core._Event]) -> None:
-        for pending in self._complete(events):
-            pending.resume_soon()
 
     def _deliver_at_once(self, events: list[_core._Event]) -> None:
         """Do as `_deliver`, but run the tasks; not while a task is running."""
         if asyncio.current_task(self.loop) is not None:
-            return self._deliver(events)
+            return self.deliver(events)
         self._delivering = True
         ready = iter(self._complete(events))
         try:
@@ -195,8 +184,11 @@ class Session:
         return ready
 
     def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
-        if operation == 0:
-            self._on_link_event(number, error)
+        if number in (_core.OUTPUT, _core.LINK_READY):
+            # Ready links are healthy if there was nothing to send anew; the next tick tells.
+            self._flush_soon()
+        elif operation == 0:
+            self._links.on_event(number, error)
         elif number == _core.LOST:
             self._tell_loss(operation)
 
@@ -206,136 +198,33 @@ class Session:
         if holder is not None:
             holder._on_loss(operation)
 
-    def _on_link_event(self, number: int, error: tuple[int, str] | None) -> None:
-        healthy = self._healthy
-        if number in (_core.OUTPUT, _core.LINK_READY):
-            self._flush_soon()
-        elif number == _core.LINK_HEALTHY:
-            if healthy is not None and not healthy.done():
-                healthy.set_result(None)
-        elif error is not None:  # The link was lost.
-            self._abort_links()
-            if healthy is None:
-                self._reconnect_soon()
-            elif not healthy.done():
-                healthy.set_result(OperationFailedError(*error))
-
     def _on_loss_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._loss_reader.recv(4096)
-        self._deliver(self.core.tick())
-        self._flush()
+        self.deliver(self.core.tick())
+        self.flush()
 
-    # ---- links ----
+    # ---- for the links ----
 
-    def link_received(self, link: Link, size: int) -> None:
-        if link in self._links:
-            try:
-                self._deliver_at_once(self.core.received(link.channel, size))
-            finally:
-                if self._dirty:
-                    self._deliver(self.core.tick())
-                    self._flush()
+    def deliver(self, events: list[_core._Event]) -> None:
+        """Complete what is complete; its tasks run in the next turn of the loop."""
+        for pending in self._complete(events):
+            pending.resume_soon()
 
-    def link_lost(self, link: Link, reason: str) -> None:
-        if link in self._links:
-            self._deliver(self.core.disconnected(reason))
-
-    def _abort_links(self) -> None:
-        links, self._links = self._links, ()
-        for link in links:
-            link.abort()
-
-    def _reconnect_soon(self) -> None:
-        # Processes that lost their server together do not come back together.
-        if not self.closed:
-            self.loop.call_later(random.uniform(0, 0.05), self._flush_if_open)
-
-    def _flush_if_open(self) -> None:
-        if not self.closed:
-            self._flush()
-
-    async def _connect(self) -> None:
-        failures = 0
+    def received(self, channel: int, size: int) -> None:
+        """Take what came over a link, run the tasks that waited for it, and send their answer."""
         try:
-            while not self.closed and self.core.wants_link(False):
-                try:
-                    await self._server.retrying(self._attempt, self._attempt_failed)
-                    return
-                except OperationFailedError as error:
-                    # Another attempt would not end better.
-                    self._fail_all(error)
-                    return
-                except Exception as error:
-                    self._deliver(self.core.give_up(str(error)))
-                if not self.core.wants_link(True):
-                    return
-                # Only callers with a timeout of their own wait now.
-                failures += 1
-                limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
-                await asyncio.sleep(limit * random.uniform(0.5, 1))
+            self._deliver_at_once(self.core.received(channel, size))
         finally:
-            self._connecting = None
-            if not self.closed and self.core.wants_link(True):
-                # Somebody has cancelled this task, but not those who need it.
-                self.loop.call_soon(self._flush_if_open)
+            if self._dirty:
+                self.deliver(self.core.tick())
+                self.flush()
 
-    async def _attempt(self) -> None:
-        self._healthy = self.loop.create_future()
-        try:
-            async with asyncio.timeout(self._server.connect_timeout):
-                login = await self._server.login()
-                address = await self._server.address()
-                # Before the first grant, which may be the last that this loop does for a while.
-                self._leases.reachable_at(address, login)
-                await self._open_links(address, login)
-                error = await self._healthy
-            if error is not None:
-                raise error
-        except BaseException as error:
-            healthy = self._healthy
-            if healthy.done() and not healthy.cancelled() and healthy.result() is None:
-                raise  # It was cancelled, but the links are good.
-            self._abort_links()
-            self._deliver(self.core.disconnected("the attempt to connect failed"))
-            raise self._judged(error) from None
-        finally:
-            self._healthy = None
-
-    def _judged(self, error: BaseException) -> BaseException:
-        """Give an error that the retry settings understand, if another attempt may end better."""
-        if isinstance(error, OperationFailedError):
-            if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
-                return error
-            return self._server.unreachable(error.text)
-        if isinstance(error, (OSError, TimeoutError, exceptions.ConnectionError)):
-            return self._server.unreachable(str(error) or "no answer in time")
-        return error
-
-    async def _open_links(self, address: tuple[str, int], login: _core.Login) -> None:
-        links: list[Link] = []
-        try:
-            for channel in (_core.COMMANDS, _core.INBOX):
-                link = Link(self, channel, self.core.buffer(channel))
-                await self._server.connect(link, address)
-                links.append(link)
-        except BaseException:
-            for link in links:
-                link.abort()
-            raise
-        self._links = tuple(links)
-        for link in links:
-            self.core.connected(link.channel, login)
-            link.write(self.core.take_output(link.channel) or b"")
-        self._flush()
-
-    async def _attempt_failed(self, error: Exception) -> None:
-        """Nothing to do: the attempt has cleaned up after itself."""
-
-    def _fail_all(self, error: OperationFailedError) -> None:
+    def fail_all(self, error: OperationFailedError) -> None:
+        """Fail every caller."""
         for operation in self._pending:
             self.core.abandon(operation)
-        self._deliver(
+        self.deliver(
             [(operation, _core.FAILED, (error.kind, error.text)) for operation in self._pending]
         )
 
@@ -353,33 +242,23 @@ class Session:
         if self.closed:
             return
         _sessions.pop((self.loop, self._server), None)
-        if self._links:
+        if self._links.up:
             await self._give_back()
         self.closed = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._connecting
-        self._fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
+        await self._links.stop()
+        self.fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
         self.holders.clear()
         for timer in (self._timer, self._loop_end()):
             if timer is not None:
                 timer.cancel()
-        links, self._links = self._links, ()
-        for link in links:
-            link.close()
-        if links:
-            _, slow = await asyncio.wait([link.closed for link in links], timeout=_CLOSE_TIMEOUT)
-            for link in links:
-                if link.closed in slow:
-                    link.abort()
+        await self._links.close(_CLOSE_TIMEOUT)
         self.loop.remove_reader(self._loss_reader)
         self._release_resources()
 
     async def _give_back(self) -> None:
         self._idle = self.loop.create_future()
         self.core.abandon_all()
-        self._flush()
+        self.flush()
         if self.core.wants_link(False):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -394,17 +273,13 @@ class Session:
     def discard(self) -> None:
         """End after the loop was closed without the end of its generators; its leases run out."""
         self.closed = True
-        self._links = ()
+        self._links.forget()
         self._release_resources()
 
     def orphan(self) -> None:
         """In a forked child: be closed, and keep no connection of the parent alive."""
         self.closed = True
-        with open(os.devnull, "rb") as nothing:
-            for link in self._links:
-                # The number stays taken, because the parent's transport believes to own it.
-                if link.fileno() >= 0:
-                    os.dup2(nothing.fileno(), link.fileno())
+        self._links.orphan()
 
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, Server], Session] = {}

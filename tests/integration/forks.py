@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import threading
@@ -11,6 +12,9 @@ from collections.abc import Callable
 from dsync import DistributedLock
 
 from tests.support.child import say
+
+# In development mode a loop warns of slow steps, which are those of a busy machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def fork() -> int:

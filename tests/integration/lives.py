@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
@@ -14,6 +15,9 @@ from dsync import DistributedLock
 
 from tests.integration.locks import NEVER
 from tests.support.child import say
+
+# In development mode a loop warns of slow steps, which are those of a busy machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 Main = Callable[[str, str], Coroutine[Any, Any, None]]
 

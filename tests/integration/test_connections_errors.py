@@ -169,7 +169,8 @@ async def test_a_tls_client_of_a_plain_port_raises_connection_error(
     tls_server: RedisServer, tls_files: TlsFiles, key: str
 ) -> None:
     options = tls_files.client_options()
-    async with tls_server.client(retry=Retry(NoBackoff(), 1), **options) as client:
+    options |= {"retry": Retry(NoBackoff(), 1), "socket_connect_timeout": 0.2}
+    async with tls_server.client(**options) as client:
         with pytest.raises(exceptions.ConnectionError, match=key):
             await soon(DistributedLock(client, key).acquire())
 

@@ -16,11 +16,17 @@ from tests.integration.locks import (
     until_renewed,
 )
 from tests.support.sentinel import SentinelGroup
+from tests.support.waiting import eventually
 
 
 def patience() -> Retry:
     # Sentinels name the old master for a while, and by default a client of theirs tries once.
     return Retry(ConstantBackoff(0.05), 200)
+
+
+async def until_replicated(group: SentinelGroup, key: str) -> None:
+    """Wait until the replica has what a failover would lose."""
+    await eventually(lambda: holder(group.replica, key) == holder(group.master, key))
 
 
 def fail_over(group: SentinelGroup) -> None:
@@ -75,6 +81,7 @@ async def test_a_lock_that_is_held_through_a_failover_is_extended_and_released_a
     async with group.client(retry=patience()) as client:
         lock = DistributedLock(client, key, lease=100)
         await lock.acquire()
+        await until_replicated(group, key)
         fail_over(group)
         # By the new master, which had the lock from the old one.
         await soon(lock.extend(500))
@@ -93,6 +100,7 @@ async def test_a_waiter_queues_again_at_the_new_master_and_gets_the_lock(
         first, second = DistributedLock(client, key), DistributedLock(client, key)
         await first.acquire()
         (waiter,) = await start_waiters(group.master, key, second)
+        await until_replicated(group, key)
         fail_over(group)
         await soon(first.release())
         assert await soon(waiter)

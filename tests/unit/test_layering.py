@@ -16,6 +16,7 @@ PYTHON_HEADERS = ("Python.h", "pybind11/")
 PYTHON_LAYERS = [
     {"_core", "_checks", "_pending", "errors"},
     {"_lease", "_transport", "_connect"},
+    {"_links"},
     {"_session"},
     {"_hold"},
     # The public face: every module whose name has no underscore, unless it stands above.

@@ -1,0 +1,208 @@
+"""The two connections of a session: made together, lost together, and made again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from typing import TYPE_CHECKING, Protocol
+
+from redis import exceptions
+
+from dsync import _core
+from dsync._transport import Link
+from dsync.errors import OperationFailedError
+
+if TYPE_CHECKING:
+    from dsync._connect import Server
+    from dsync._lease import Leases
+
+_LONGEST_PAUSE = 1.0
+
+
+class Owner(Protocol):
+    """The session, as far as its links need it."""
+
+    core: _core.Session
+    closed: bool
+
+    def deliver(self, events: list[_core._Event]) -> None: ...
+    def received(self, channel: int, size: int) -> None: ...
+    def fail_all(self, error: OperationFailedError) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Links:
+    """Keeps the connections up while the core wants them."""
+
+    def __init__(
+        self, owner: Owner, loop: asyncio.AbstractEventLoop, server: Server, leases: Leases
+    ) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._server = server
+        self._leases = leases
+        self._links: tuple[Link, ...] = ()
+        self._opening: asyncio.Task[None] | None = None
+        # While an attempt to connect goes on: its end, with the error if there was one.
+        self._healthy: asyncio.Future[OperationFailedError | None] | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether there are connections; they may still be greeting."""
+        return bool(self._links)
+
+    def write(self, channel: int) -> None:
+        """Send what the core has for a channel."""
+        if self._links and (output := self._owner.core.take_output(channel)):
+            self._links[channel].write(output)
+
+    def open(self) -> None:
+        """Begin to connect, unless that is under way."""
+        if self._opening is None:
+            self._opening = self._loop.create_task(self._open(), name="dsync-connect")
+
+    # ---- what the links and the core tell ----
+
+    def link_received(self, link: Link, size: int) -> None:
+        if link in self._links:
+            self._owner.received(link.channel, size)
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        if link in self._links:
+            self._owner.deliver(self._owner.core.disconnected(reason))
+
+    def on_event(self, number: int, error: tuple[int, str] | None) -> None:
+        """Learn from the core that the links are healthy or lost."""
+        lost = None if error is None else OperationFailedError(*error)
+        if lost is not None:
+            self._abort()
+        if self._healthy is not None:
+            if not self._healthy.done():
+                self._healthy.set_result(lost)
+        elif lost is not None:
+            # Processes that lost their server together do not come back together.
+            self._loop.call_later(random.uniform(0, 0.05), self._flush)
+
+    def _abort(self) -> None:
+        links, self._links = self._links, ()
+        for link in links:
+            link.abort()
+
+    def _flush(self) -> None:
+        if not self._owner.closed:
+            self._owner.flush()
+
+    # ---- connecting ----
+
+    async def _open(self) -> None:
+        core = self._owner.core
+        failures = 0
+        try:
+            while not self._owner.closed and core.wants_link(False):
+                try:
+                    await self._server.retrying(self._attempt, self._attempt_failed)
+                    return
+                except OperationFailedError as error:
+                    # Another attempt would not end better.
+                    self._owner.fail_all(error)
+                    return
+                except Exception as error:
+                    self._owner.deliver(core.give_up(str(error)))
+                if not core.wants_link(True):
+                    return
+                # Only callers with a timeout of their own wait now.
+                failures += 1
+                limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
+                await asyncio.sleep(limit * random.uniform(0.5, 1))
+        finally:
+            self._opening = None
+            if not self._owner.closed and core.wants_link(True):
+                # Somebody has cancelled this task, but not those who need it.
+                self._loop.call_soon(self._flush)
+
+    async def _attempt(self) -> None:
+        self._healthy = healthy = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self._server.connect_timeout):
+                login = await self._server.login()
+                address = await self._server.address()
+                # Before the first grant, which may be the last that this loop does for a while.
+                self._leases.reachable_at(address, login)
+                await self._connect(address, login)
+                error = await healthy
+            if error is not None:
+                raise error
+        except BaseException as error:
+            if healthy.done() and not healthy.cancelled() and healthy.result() is None:
+                raise  # It was cancelled, but the links are good.
+            self._abort()
+            self._owner.deliver(self._owner.core.disconnected("the attempt to connect failed"))
+            raise self._judged(error) from None
+        finally:
+            self._healthy = None
+
+    async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
+        core = self._owner.core
+        links: list[Link] = []
+        try:
+            for channel in (_core.COMMANDS, _core.INBOX):
+                link = Link(self, channel, core.buffer(channel))
+                await self._server.connect(link, address)
+                links.append(link)
+        except BaseException:
+            for link in links:
+                link.abort()
+            raise
+        self._links = tuple(links)
+        for link in links:
+            core.connected(link.channel, login)
+            self.write(link.channel)
+        self._owner.flush()
+
+    async def _attempt_failed(self, error: Exception) -> None:
+        """Nothing to do: the attempt has cleaned up after itself."""
+
+    def _judged(self, error: BaseException) -> BaseException:
+        """Give an error that the retry settings understand, if another attempt may end better."""
+        if isinstance(error, OperationFailedError):
+            if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
+                return error
+            return self._server.unreachable(error.text)
+        if isinstance(error, (OSError, TimeoutError, exceptions.ConnectionError)):
+            return self._server.unreachable(str(error) or "no answer in time")
+        return error
+
+    # ---- end ----
+
+    async def stop(self) -> None:
+        """Connect no more."""
+        if self._opening is not None:
+            opening = self._opening
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await opening
+
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109, closing never fails
+        """End the connections in good order, or after ``timeout`` seconds all the same."""
+        links, self._links = self._links, ()
+        for link in links:
+            link.close()
+        if links:
+            _, slow = await asyncio.wait([link.closed for link in links], timeout=timeout)
+            for link in links:
+                if link.closed in slow:
+                    link.abort()
+
+    def forget(self) -> None:
+        """Leave the connections to the garbage collection: their loop is closed."""
+        self._links = ()
+
+    def orphan(self) -> None:
+        """In a forked child: keep no connection of the parent alive."""
+        with open(os.devnull, "rb") as nothing:
+            for link in self._links:
+                # The number stays taken, because the parent's transport believes to own it.
+                if link.fileno() >= 0:
+                    os.dup2(nothing.fileno(), link.fileno())
