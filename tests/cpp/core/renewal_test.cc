@@ -201,6 +201,17 @@ TEST_F(RenewalTest, ShortLeasesHaveShortPatience) {
   EXPECT_EQ(now_, base::Time(1h) + 600ms);
 }
 
+// Otherwise a server that says nothing costs a short lease, where another attempt would have kept
+// it.
+TEST_F(RenewalTest, ShortLeasesHaveShortPatienceWithTheGreetingToo) {
+  hold(1, 2s);
+  now_ += 700ms;
+  EXPECT_TRUE(step().connect);
+  renewal_.client().connected(Channel::kCommands, now_);
+  step();
+  EXPECT_EQ(renewal_.client().deadline(), now_ + 500ms);
+}
+
 TEST_F(RenewalTest, ShortLeasesHaveShortPauses) {
   step();
   EXPECT_EQ(renewal_.longest_pause(), 1s);

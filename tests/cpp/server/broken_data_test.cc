@@ -71,6 +71,18 @@ TEST_F(BrokenDataTest, TheFenceBecomesAListUnderTheHolder) {
   EXPECT_EQ(state(), before);
 }
 
+TEST_F(BrokenDataTest, TheFenceIsNoFence) {
+  redis_({"SET", kFence, "what is this?"});
+  const auto reply = acquire();
+  // Either it fails and has done nothing, or it has done everything.
+  if (reply.starts_with("(error)")) {
+    EXPECT_EQ(redis_.keys(), std::vector<std::string>{kFence});
+  } else {
+    fence_in(reply);
+    EXPECT_EQ(release(), "1");
+  }
+}
+
 TEST_F(BrokenDataTest, TheQueueIsAList) {
   make_list(kQueue);
   const auto before = state();

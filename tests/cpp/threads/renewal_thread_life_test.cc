@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -118,6 +119,27 @@ TEST_F(RenewalThreadLifeTest, SessionsAddAndRemoveWhileItRenews) {
   other.join();
   EXPECT_GT(base->valid(), driver::now());
   EXPECT_TRUE(lost_nothing());
+}
+
+TEST_F(RenewalThreadLifeTest, SessionsEndWhileTheyLose) {
+  start();
+  hold();
+  await_renewals();
+  for (int round = 0; round < 100; ++round) {
+    auto told = std::make_unique<int>();
+    const auto inbox = std::make_shared<primitives::LossInbox>([&told] { ++*told; });
+    // No server knows of it, so it is lost as soon as it is looked after.
+    const auto claim = std::shared_ptr<primitives::Claim>(
+        new primitives::Claim{1000, "unknown", "token", "s:1000", 30s, true});
+    claim->extend_to(driver::now() + 30s);
+    table_->add(claim, inbox, driver::now());
+    // Sometimes it hears of the loss, and sometimes it does not.
+    while (round % 2 == 0 && inbox->take().empty()) {
+    }
+    inbox->close();
+    told.reset();
+    table_->remove(*claim);
+  }
 }
 
 TEST_F(RenewalThreadLifeTest, ItsLossesEndWithTheSession) {
