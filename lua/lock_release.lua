@@ -28,11 +28,10 @@ if values[1] == token and latest then
   --@include holds.lua
   if holds(latest, operation) then
     --@include hand_over.lua
-    if first == '0' then
-      redis.call('PEXPIRE', fence, FENCE_KEPT)
-    end
     if not hand_over(lock, queue, fence, latest, nil) then
       redis.call('DEL', lock)
+      -- The fence of a lock without expiry has none either.
+      redis.call('PEXPIRE', fence, FENCE_KEPT)
     end
     return 1
   end

@@ -4,5 +4,9 @@
 local clock = redis.call('TIME')
 local digits = clock[1] .. string.sub('00000' .. clock[2], -6)
 if latest and latest >= digits then
-  digits = string.format('%016.0f', string.sub(latest, 1, 16) + 1)
+  local last = tonumber(string.sub(latest, 1, 16))
+  -- What is no number was not written by a grant.
+  if last then
+    digits = string.format('%016.0f', last + 1)
+  end
 end

@@ -75,7 +75,7 @@ void Client::lose(base::Error error) {
   const auto down = [](const Link& link) { return link.state == Link::State::kDown; };
   if (std::ranges::all_of(links_, down)) return;
   for (auto& link : links_) link.close();
-  ready_ = healthy_ = suspect_ = false;
+  ready_ = healthy_ = false;
   pending_.clear();
   loaded_.clear();
   events_.push_back({.kind = Event::Kind::kLost, .error = std::move(error)});
@@ -85,7 +85,7 @@ void Client::received(Channel channel, std::span<const char> bytes, base::Time n
   auto& link = this->link(channel);
   if (link.state == Link::State::kDown) return;
   link.heard = now;
-  suspect_ = false;
+  link.suspect = false;
   link.reader->feed(bytes);
   while (link.state != Link::State::kDown) {
     auto next = link.reader->next();
@@ -158,11 +158,15 @@ void Client::on_push(resp::ReplyView reply) {
   }
 }
 
+base::Time Client::reply_deadline(const Link& link) const {
+  if (link.awaiting == base::kNever) return base::kNever;
+  return base::after(link.awaiting, options_.reply_timeout + (link.suspect ? kGrace : kGrace * 0));
+}
+
 // A driver that was itself held up sees the deadline before the bytes that came in time. So the
 // first miss only asks for another tick, and received() in between withdraws the suspicion.
-bool Client::overdue(Link& link, base::Time now) {
-  const auto limit = options_.reply_timeout + (suspect_ ? kGrace : base::Duration::zero());
-  return link.awaiting != base::kNever && now >= base::after(link.awaiting, limit);
+bool Client::late(Link& link, base::Time now) {
+  return now >= reply_deadline(link) && std::exchange(link.suspect, true);
 }
 
 void Client::tick(base::Time now) {
@@ -176,18 +180,16 @@ void Client::tick(base::Time now) {
   if (ready_ && pending_.empty() && !std::exchange(healthy_, true)) {
     events_.push_back({.kind = Event::Kind::kHealthy});
   }
-  const bool late = overdue(links_[0], now) || overdue(links_[1], now);
-  if (!late) return;
-  if (!std::exchange(suspect_, true)) return;
-  lose(connection_error("the server did not answer in time"));
+  const bool commands_late = late(link(Channel::kCommands), now);
+  if (late(inbox, now) || commands_late) {
+    lose(connection_error("the server did not answer in time"));
+  }
 }
 
 base::Time Client::deadline() const {
   auto result = base::kNever;
-  const auto limit = options_.reply_timeout + (suspect_ ? kGrace : base::Duration::zero());
   for (const auto& link : links_) {
-    if (link.state == Link::State::kDown) continue;
-    if (link.awaiting != base::kNever) result = std::min(result, base::after(link.awaiting, limit));
+    if (link.state != Link::State::kDown) result = std::min(result, reply_deadline(link));
   }
   const auto& inbox = links_[1];
   if (inbox.state == Link::State::kReady && inbox.awaiting == base::kNever) {

@@ -80,14 +80,14 @@ class Client {
   void on_greeting(Link& link, resp::ReplyView reply);
   void on_answer(resp::Reply reply, base::Time now);
   void on_push(resp::ReplyView reply);
-  bool overdue(Link& link, base::Time now);
+  base::Time reply_deadline(const Link& link) const;
+  bool late(Link& link, base::Time now);
 
   Options options_;
   Login login_;
   std::array<Link, 2> links_;
   bool ready_ = false;
   bool healthy_ = false;
-  bool suspect_ = false;  // a deadline has passed once; see overdue()
   std::deque<Pending> pending_;
   std::set<const Script*> loaded_;  // scripts that this connection's server has been given
   std::vector<Event> events_;

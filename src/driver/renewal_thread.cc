@@ -98,7 +98,7 @@ void RenewalThread::connect(base::Time time) {
     address = address_;
     renewal_.client().set_login(login_);
   }
-  socket_ = start_connect(address);
+  socket_ = start_connect(address, failures_);
   if (!socket_) return disconnect(time);
   connecting_ = true;
   next_attempt_ = time + kConnectTimeout;
@@ -114,8 +114,8 @@ void RenewalThread::disconnect(base::Time time) {
   socket_.reset();
   connecting_ = false;
   renewal_.client().disconnected("the connection for renewals was lost");
-  const auto limit =
-      std::min(renewal_.longest_pause(), kShortestBackoff * (1 << std::min(failures_++, 10)));
+  const auto limit = std::min(renewal_.longest_pause(),
+                              kShortestBackoff * (1 << std::min<std::size_t>(failures_++, 10)));
   std::uniform_real_distribution<double> jitter(0.5, 1.0);
   next_attempt_ = time + std::chrono::duration_cast<base::Duration>(limit * jitter(random_));
 }

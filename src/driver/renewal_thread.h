@@ -55,7 +55,7 @@ class RenewalThread {
   Descriptor socket_;
   bool connecting_ = false;
   base::Time next_attempt_{};  // while connecting_: when to give that attempt up
-  int failures_ = 0;
+  std::size_t failures_ = 0;   // attempts since the server was heard last
   std::minstd_rand random_;
 
   std::once_flag started_;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 namespace dsync::driver {
 namespace {
@@ -30,21 +31,21 @@ Descriptor start_unix(const std::string& path) {
   return result;
 }
 
-Descriptor start_tcp(const std::string& host, int port) {
+Descriptor start_tcp(const std::string& host, int port, std::size_t attempt) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return {};
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-  for (const auto* info = found; info != nullptr; info = info->ai_next) {
-    Descriptor result(socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!result) continue;
-    const int on = 1;
-    setsockopt(result.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(result.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    if (connects(result.get(), info->ai_addr, info->ai_addrlen)) return result;
-  }
-  return {};
+  std::vector<const addrinfo*> addresses;
+  for (const auto* info = found; info != nullptr; info = info->ai_next) addresses.push_back(info);
+  const auto* info = addresses[attempt % addresses.size()];
+  Descriptor result(socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(result.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(result.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  if (!result || !connects(result.get(), info->ai_addr, info->ai_addrlen)) return {};
+  return result;
 }
 
 }  // namespace
@@ -53,8 +54,9 @@ Descriptor::~Descriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
-Descriptor start_connect(const Address& address) {
-  return address.host.empty() ? start_unix(address.path) : start_tcp(address.host, address.port);
+Descriptor start_connect(const Address& address, std::size_t attempt) {
+  if (address.host.empty()) return start_unix(address.path);
+  return start_tcp(address.host, address.port, attempt);
 }
 
 bool connect_failed(const Descriptor& socket) {

@@ -1,6 +1,7 @@
 // A non-blocking stream socket to a server, TCP or Unix.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -33,8 +34,9 @@ class Descriptor {
 };
 
 // Starts to connect; the socket is writable once connected (see connect_failed). Resolving a host
-// name blocks. Returns an empty descriptor when there is no such address.
-Descriptor start_connect(const Address& address);
+// name blocks. Of a name with several addresses, each `attempt` takes the next one. Returns an
+// empty descriptor when there is no such address.
+Descriptor start_connect(const Address& address, std::size_t attempt = 0);
 
 // Whether a connection that became writable has failed.
 bool connect_failed(const Descriptor& socket);

@@ -194,7 +194,7 @@ void LockMachine::withdraw(Operations::iterator it, base::Time now) {
 
 void LockMachine::stop_waiting(OperationId id, const Operation& operation) {
   if (operation.deadline != base::kNever) deadlines_.erase({operation.deadline, id});
-  if (operation.queued) plan_.remove(operation.claim->key, id);
+  plan_.remove(operation.claim->key, id);
 }
 
 // ---- time and links ----
@@ -210,10 +210,13 @@ void LockMachine::on_ready(base::Time now) {
   }
 }
 
-void LockMachine::on_lost() {
+void LockMachine::on_lost(base::Time now) {
   plan_.clear();
   for (auto& [id, operation] : operations_) {
     operation.in_flight = operation.queued = false;
+    // The next server may have another clock; what it grants, it grants after this.
+    operation.reference = now;
+    operation.server_us = 0;
   }
 }
 

@@ -93,7 +93,7 @@ class LockMachine {
   void on_resend(client::Cookie cookie, base::Time now);
   void on_message(std::string_view message, base::Time now);
   void on_ready(base::Time now);
-  void on_lost();
+  void on_lost(base::Time now);
   void tick(base::Time now);
   base::Time deadline() const;
 

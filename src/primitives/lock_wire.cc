@@ -58,7 +58,7 @@ void LockMachine::send_acquire(OperationId id, Operation& operation, base::Time 
   call.parts({queue[0], queue[1], queue[2]}).parts({fence[0], fence[1], fence[2]});
   call << claim.token << claim.operation << base::milliseconds(claim.lease)
        << (operation.queueing ? base::milliseconds(claim.first_lease()) : -1)
-       << base::milliseconds(claim.lease + kFenceKept);
+       << base::milliseconds(claim.lease) + base::milliseconds(kFenceKept);
 }
 
 void LockMachine::send_release(OperationId id, Operation& operation, base::Time now) {
@@ -139,7 +139,9 @@ void LockMachine::on_queued(OperationId id, Operation& operation, resp::ReplyVie
   // The server has lost our place, so perhaps the places of the others too.
   for (const auto other : plan_.waiters(key)) {
     auto& waiter = operations_.at(other);
-    if (other != id && !waiter.in_flight) send(other, waiter, now);
+    if (other == id || waiter.in_flight) continue;
+    waiter.queued = false;
+    send(other, waiter, now);
   }
 }
 
@@ -162,6 +164,7 @@ void LockMachine::on_answer(Operations::iterator it, resp::ReplyView reply) {
   const auto operation = std::move(it->second);
   const auto id = it->first;
   operations_.erase(it);
+  if (operation.orphan) return;
   const auto answer = reply.size() == 1 ? reply.at(0).integer() : reply.integer();
   if (!answer) {
     complete(id, Outcome::kFailed, {base::ErrorKind::kServer, std::string(reply.text())});
@@ -183,7 +186,7 @@ void LockMachine::on_resend(client::Cookie cookie, base::Time now) {
   if (it == operations_.end()) return;
   auto& [id, operation] = *it;
   const bool release = static_cast<Verb>(cookie & 3) == Verb::kRelease;
-  if (release) operation.release_sent = false;
+  if (release) operation.release_sent = operation.resent;
   // An acquire of an operation that is being released by now is wanted no more.
   if (release == (operation.state == State::kReleasing)) send(id, operation, now);
 }

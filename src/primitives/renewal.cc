@@ -30,13 +30,13 @@ Renewal::Need Renewal::step(base::Time now) {
   auto scan = table_->scan(now);
   next_scan_ = scan.next;
   longest_pause_ = std::clamp(scan.shortest / 10, kShortestPause, kLongestPause);
+  if (scan.shortest != base::Duration::max()) {
+    client_.set_reply_timeout(std::clamp(scan.shortest / 4, kShortestTimeout, kLongestTimeout));
+  }
   if (!client_.ready()) {
     need.connect = !scan.due.empty();
     table_->retry(false);  // What is due stays due.
     return need;
-  }
-  if (scan.shortest != base::Duration::max()) {
-    client_.set_reply_timeout(std::clamp(scan.shortest / 4, kShortestTimeout, kLongestTimeout));
   }
   for (auto from = scan.due.begin(); from != scan.due.end();) {
     const auto count = std::min<std::ptrdiff_t>(kBatch, scan.due.end() - from);

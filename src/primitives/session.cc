@@ -56,7 +56,7 @@ void Session::dispatch(base::Time now) {
       case Kind::kLost:
         news_ = {};
         news_.lost = std::move(event.error);
-        locks_.on_lost();
+        locks_.on_lost(now);
         break;
     }
   }
