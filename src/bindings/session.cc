@@ -59,13 +59,14 @@ py::list Session::tick() {
 
 py::list Session::events() {
   py::list result;
-  for (const auto id : core_->locks().take_losses()) {
-    result.append(event(id, static_cast<int>(Outcome::kLost)));
-  }
   for (const auto& completion : core_->locks().take_completions()) {
     const bool failed = completion.outcome == Outcome::kFailed;
     result.append(event(completion.id, static_cast<int>(completion.outcome),
                         failed ? &completion.error : nullptr));
+  }
+  // After the grants, since what was granted may be lost by the time that it is told.
+  for (const auto id : core_->locks().take_losses()) {
+    result.append(event(id, static_cast<int>(Outcome::kLost)));
   }
   const auto news = core_->take_link_news();
   if (news.lost) result.append(event(0, static_cast<int>(LinkEvent::kLost), &*news.lost));

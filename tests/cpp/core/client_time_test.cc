@@ -57,6 +57,15 @@ TEST_F(ClientTimeTest, ADriverThatWasHeldUpReadsFirst) {
   EXPECT_FALSE(lost());
 }
 
+TEST_F(ClientTimeTest, ADriverMayBeHeldUpAgain) {
+  for (int round = 0; round < 2; ++round) {
+    send();
+    tick_at(now_ + 60s);
+    EXPECT_FALSE(lost());
+    answer(nil());
+  }
+}
+
 TEST_F(ClientTimeTest, ADriverThatWasHeldUpAndReadsNothingGivesUp) {
   send();
   tick_at(start_ + 60s);

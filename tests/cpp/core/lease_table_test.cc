@@ -154,6 +154,16 @@ TEST_F(LeaseTableTest, WithoutExpiryIsLookedAtAndNeverRunsOut) {
   EXPECT_EQ(told_, 0);
 }
 
+TEST_F(LeaseTableTest, ALeaseMayBeLongerThanAnything) {
+  const auto lease = std::chrono::floor<std::chrono::milliseconds>(base::Duration::max());
+  const auto claim = add(1, lease, 30s);
+  EXPECT_EQ(table_.scan(kStart).next, kStart + 10s);
+  table_.scan(kStart + 10s);
+  table_.renewed(*claim, kStart + 10s);
+  EXPECT_GT(claim->valid(), kStart + std::chrono::years(100));
+  EXPECT_GT(table_.scan(kStart + 11s).next, kStart + std::chrono::years(10));
+}
+
 TEST_F(LeaseTableTest, TheServersWordIsALoss) {
   const auto claim = add(1, 30s);
   due(kStart + 10s);

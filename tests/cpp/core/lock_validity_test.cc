@@ -129,6 +129,21 @@ TEST_F(LockValidityTest, AnotherServerHasAnotherClock) {
   EXPECT_EQ(locks().valid_for(id, now_), 2s);
 }
 
+TEST_F(LockValidityTest, AGrantMayComeBetweenTheLinks) {
+  const auto id = wait({}, {.server_us = server_us()});
+  lose();
+  session_.client().connected(client::Channel::kCommands, now_);
+  session_.client().connected(client::Channel::kInbox, now_);
+  push(array({bulk("subscribe"), bulk("dsync:inbox:s"), number(1)}));
+  // Granted here; but the question goes out later, and the message is read later still.
+  const auto granted_us = server_us();
+  now_ += 1s;
+  answer(simple("PONG"));
+  now_ += 1s;
+  push(grant_message("s:1", kFence, granted_us));
+  EXPECT_EQ(locks().valid_for(id, now_), 3s);
+}
+
 TEST_F(LockValidityTest, TheAnswerOfTheNewServerSetsTheClock) {
   const auto id = wait({}, {.server_us = server_us()});
   lose();

@@ -33,9 +33,11 @@ TEST_F(AcquireScriptTest, GrantsWithoutExpiry) {
 TEST_F(AcquireScriptTest, TellsAgainWhatItGranted) {
   const auto fence = acquire();
   redis_({"PEXPIRE", kKey, "1000"});
+  redis_({"PEXPIRE", kFence, "2000"});
   EXPECT_EQ(acquire(), fence);
   // The lease counts from the question.
   EXPECT_GT(ttl(kKey), 20'000);
+  EXPECT_GT(ttl(kFence), 620'000);
   EXPECT_EQ(queued(), 0);
 }
 
