@@ -19,7 +19,7 @@ from bench.works import all_cases
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.json"
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
 PICTURE = ROOT / "docs" / "benchmarks.svg"
 
 
@@ -91,8 +91,9 @@ def _publish(document: summary.Document, arguments: argparse.Namespace) -> list[
         return []
     RESULTS.write_text(text)
     plot.draw(document, PICTURE)
-    report.write_markdown(document, PAGE)
-    return [RESULTS, PICTURE, PAGE]
+    for page in PAGES:
+        report.write_markdown(document, page)
+    return [RESULTS, PICTURE, *PAGES]
 
 
 def main() -> int:
