@@ -29,8 +29,8 @@ _BY_CODE: dict[str, type[exceptions.RedisError]] = {
     "OOM": getattr(exceptions, "OutOfMemoryError", exceptions.ResponseError),
 }
 
-# How Redis 7.0 says that a script must not do something.
-_REDIS_7_NOPERM = "The user executing the script can't"
+# How Redis 7.0, and later versions, say that a script must not do something.
+_NOPERM_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")
 
 # What the caller can do about an error that says little by itself.
 _ADVICE = {
@@ -54,7 +54,9 @@ def translated(failure: OperationFailedError, what: str, key: str) -> exceptions
     text = (
         failure.text.rpartition(": -")[2] if failure.text.startswith("ERR Error") else failure.text
     )
-    code = "NOPERM" if _REDIS_7_NOPERM in text else text.partition(" ")[0]
+    code = text.partition(" ")[0]
+    if any(words in text for words in _NOPERM_IN_SCRIPT):
+        code = "NOPERM"
     advice = _ADVICE.get(code)
     message = f"cannot {what} {key!r}: {text}" + (f"; {advice}" if advice else "")
     return _BY_CODE.get(code, exceptions.ResponseError)(message)

@@ -97,7 +97,7 @@ void LeaseTable::renewed(const Claim& claim, base::Time sent) {
   renew_at = ptr->next_renewal(sent, ptr->lease);
   // An extended lease needs its next renewal only when no more than the usual part of it is left.
   if (renew_at != base::kNever && ptr->lease != kNoExpiry) {
-    renew_at = std::max(renew_at, ptr->valid() - ptr->lease * 2 / 3);
+    renew_at = std::max(renew_at, ptr->valid() - (ptr->lease - ptr->lease / 3));
   }
 }
 

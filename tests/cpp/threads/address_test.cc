@@ -2,6 +2,8 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <string>
 #include <string_view>
@@ -41,6 +43,32 @@ TEST_F(AddressTest, ANameMayHaveSeveral) {
   address.host = kTwoAddresses;
   start(address);
   hold({.lease = std::chrono::seconds(3)});
+  await_renewals();
+  EXPECT_TRUE(lost_nothing());
+}
+
+// A host that went away says nothing at all. A short lease must outlive the attempt to reach it,
+// when the server is somewhere else by now.
+TEST_F(AddressTest, AHostMaySwallowEveryAttempt) {
+  const driver::Descriptor deaf(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  ASSERT_EQ(bind(deaf.get(), reinterpret_cast<sockaddr*>(&name), size), 0);
+  ASSERT_EQ(listen(deaf.get(), 0), 0);
+  ASSERT_EQ(getsockname(deaf.get(), reinterpret_cast<sockaddr*>(&name), &size), 0);
+  const driver::Address nobody{"127.0.0.1", ntohs(name.sin_port), ""};
+  // They fill the queue that nobody serves, so that the next one hears nothing.
+  const auto first = driver::start_connect(nobody);
+  const auto second = driver::start_connect(nobody);
+  const auto claim = take({.lease = std::chrono::seconds(3)});
+  start(nobody);
+  const auto before = descriptors();
+  look_after(claim, base::Duration::zero());
+  while (descriptors() == before) {
+  }
+  thread_->set_server(server_.tcp_address(), {});
   await_renewals();
   EXPECT_TRUE(lost_nothing());
 }
