@@ -19,7 +19,6 @@ namespace {
 
 using client::Channel;
 
-constexpr base::Duration kConnectTimeout = std::chrono::seconds(5);
 constexpr base::Duration kShortestBackoff = std::chrono::milliseconds(20);
 
 // For poll(): rounded up, so that the deadline has come when it returns.
@@ -101,7 +100,8 @@ void RenewalThread::connect(base::Time time) {
   socket_ = start_connect(address, failures_);
   if (!socket_) return disconnect(time);
   connecting_ = true;
-  next_attempt_ = time + kConnectTimeout;
+  // A quarter of the shortest lease, so that a host that swallows an attempt does not cost it.
+  next_attempt_ = time + renewal_.longest_pause() * 5 / 2;
 }
 
 void RenewalThread::connected(base::Time time) {
