@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -28,7 +29,8 @@ inline base::Duration to_duration(double seconds) {
 
 // A lease in the server's unit; never rounded to none.
 inline base::Duration to_lease(double seconds) {
-  return std::chrono::ceil<std::chrono::milliseconds>(to_duration(seconds));
+  constexpr base::Duration kLongest = std::chrono::years(100);
+  return std::chrono::ceil<std::chrono::milliseconds>(std::min(to_duration(seconds), kLongest));
 }
 
 inline double to_seconds(base::Duration duration) {
