@@ -152,7 +152,7 @@ class Session:
     # ---- events ----
 
     def _deliver_at_once(self, events: list[_core._Event]) -> None:
-        """Do as `_deliver`, but run the tasks; not while a task is running."""
+        """Do as `deliver`, but run the tasks; not while a task is running."""
         if asyncio.current_task(self.loop) is not None:
             return self.deliver(events)
         self._delivering = True
