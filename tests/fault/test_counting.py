@@ -39,7 +39,8 @@ async def break_links(proxies: list[Proxy], server: RedisServer, dice: random.Ra
             case 2:
                 proxy.drop_replies(dice.randrange(5), only)
             case 3:
-                proxy.inject(dice.randbytes(dice.randrange(1, 30)), only)
+                # Begins as no reply does: nobody can tell a forged reply from a true one.
+                proxy.inject(b"\xff" + dice.randbytes(dice.randrange(30)), only)
             case 4:
                 proxy.byte_by_byte(dice.random() < 0.5)
             case 5:
