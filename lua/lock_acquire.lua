@@ -9,6 +9,8 @@
 -- ARGV[3] lease     (ms)  0 is no expiry
 -- ARGV[4] first     (ms)  lease of a grant by message, 0 is no expiry; -1 does not queue
 -- ARGV[5] kept      (ms)  life of the fence, longer than the lease
+-- KEYS[4] window (string) only while a fleet migrates: see window.lua
+-- ARGV[6] width     (ms)  likewise
 --
 -- Returns a fencing token in 16 digits       granted to this operation, now or before
 --         {ttl ms, rank, length, us, added}  queued: the holder's time to live (-1 without expiry, or
@@ -21,6 +23,7 @@
 
 local lock, queue, fence = KEYS[1], KEYS[2], KEYS[3]
 local token, operation, lease, first, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local window, width = KEYS[4], ARGV[6]
 
 local latest = redis.call('GET', fence)
 -- Without a fence nothing is known of the queue. 43 is "+".
@@ -48,57 +51,6 @@ if not queued then
 end
 
 --@include holds.lua
-
-local holder = redis.call('GET', lock)
-if holder == token and holds(latest, operation) then
-  -- Granted before, and the answer was lost: the lease counts from the question, as if it were new.
-  if lease ~= '0' then
-    redis.call('PEXPIRE', lock, lease)
-    redis.call('PEXPIRE', fence, kept)
-  end
-  return string.sub(latest, 1, 16)
-end
-
 --@include hand_over.lua
-
-local member = operation .. ' ' .. first .. ' ' .. token
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local added = 0
-if first ~= '-1' then
-  added = redis.pcall('ZADD', queue, 'NX', now, member)
-  if type(added) == 'table' then
-    -- Out of memory, say: who is queued already can wait on.
-    if not redis.call('ZSCORE', queue, member) then
-      return added
-    end
-    added = 0
-  end
-  if added == 1 and latest and string.byte(latest, -1) ~= 43 then
-    redis.call('APPEND', fence, '+')
-  end
-end
-
-if not holder then
-  local due = hand_over(lock, queue, fence, latest, member)
-  if due == member or (not due and first == '-1') then
-    if lease == '0' then
-      redis.call('SET', lock, token)
-    else
-      redis.call('SET', lock, token, 'PX', lease)
-    end
-    return (grant(fence, latest, operation, lease))
-  end
-end
-if first == '-1' then
-  return 0
-end
-
--- A queue that no living process asks about any more disappears by itself.
-redis.call('PEXPIRE', queue, QUEUE_KEPT)
-local rank = redis.call('ZRANK', queue, member) + 1
-local ttl = -1
-if rank == 1 then
-  ttl = redis.call('PTTL', lock)
-end
-return { ttl, rank, redis.call('ZCARD', queue), now, added }
+--@include window.lua
+--@include take_or_queue.lua

@@ -6,6 +6,8 @@
 -- ARGV[1] token           of the lock object
 -- ARGV[2] operation       "<session>:<number>"
 -- ARGV[3] first     (ms)  as the acquire said, because it is part of the queue's member; 0 is no expiry
+-- KEYS[4] window (string) only while a fleet migrates: see window.lua
+-- ARGV[4] width     (ms)  likewise
 --
 -- Returns 1  it held the lock, which is now free or handed to the oldest living waiter
 --         2  it was queued, and is no longer
@@ -28,7 +30,10 @@ if values[1] == token and latest then
   --@include holds.lua
   if holds(latest, operation) then
     --@include hand_over.lua
-    if not hand_over(lock, queue, fence, latest, nil) then
+    --@include window.lua
+    local window, width = KEYS[4], ARGV[4]
+    local opens = width and redis.call('EXISTS', queue) == 1 and begins_window(window, width)
+    if opens or not hand_over(lock, queue, fence, latest, nil) then
       redis.call('DEL', lock)
       -- The fence of a lock without expiry has none either.
       redis.call('PEXPIRE', fence, FENCE_KEPT)

@@ -109,6 +109,19 @@ class Session:
             self.core.abandon(operation)
             self._flush_soon()
 
+    def rejoin(self, operation: int) -> int:
+        """Want the lock of a relock back without a notification; see ``_core.Session.rejoin``."""
+        if self.closed:
+            return _core.NOT_HELD
+        self._flush_soon()
+        return self.core.rejoin(operation)
+
+    def settle(self, operation: int, is_used: bool) -> None:
+        """Confirm that a caller knows of its grant; see ``_core.Session.settle``."""
+        if not self.closed:
+            self.core.settle(operation, is_used)
+            self._flush_soon()
+
     def forget(self, operation: int) -> None:
         """Let the lease of what an operation holds run out. May be called by any thread."""
         self.holders.pop(operation, None)
@@ -126,14 +139,18 @@ class Session:
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
             # Some operations are answered by the core itself.
-            self.deliver(self.core.tick())
-            self.flush()
+            self._advance()
+
+    def _advance(self) -> None:
+        self.deliver(self.core.tick())
+        self.flush()
 
     def flush(self) -> None:
         """Send what there is to send, or see to it that there is a connection; set the timer."""
         self._dirty = False
         if self._links.up:
             self._links.write(_core.COMMANDS)
+            self._links.write(_core.INBOX)
         elif self.core.wants_link(False):
             self._links.open()
         due = self.core.due_in()
@@ -144,10 +161,7 @@ class Session:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.deliver(self.core.tick())
-        self.flush()
-        # Only time makes the inbox say anything.
-        self._links.write(_core.INBOX)
+        self._advance()
 
     # ---- events ----
 
@@ -201,8 +215,7 @@ class Session:
     def _on_loss_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._loss_reader.recv(4096)
-        self.deliver(self.core.tick())
-        self.flush()
+        self._advance()
 
     # ---- for the links ----
 
@@ -217,8 +230,7 @@ class Session:
             self._deliver_at_once(self.core.received(channel, size))
         finally:
             if self._dirty:
-                self.deliver(self.core.tick())
-                self.flush()
+                self._advance()
 
     def fail_all(self, error: OperationFailedError) -> None:
         """Fail every caller."""

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from redis import exceptions
 
 from dsync import _core
 
 
 class LockLostError(RuntimeError):
-    """The lock was held, but its lease ended before it was released: somebody else may be inside.
+    """A lock or permit was held, but its lease ended before the release: somebody else may be inside.
 
-    Raised by ``release()`` and ``extend()``, and at the end of an ``async with`` block. What was
-    done under the lock after the loss must be checked; see ``DistributedLock.fencing_token``.
+    Raised by ``release()`` and ``extend()``, by a condition's methods that need its lock, and at the
+    end of an ``async with`` block. What was done after the loss must be checked; see
+    ``DistributedLock.fencing_token``.
+    """
+
+
+class BrokenBarrierError(ValueError, asyncio.BrokenBarrierError):
+    """The round of a barrier was reset or aborted while this party waited.
+
+    A ``ValueError`` as that of ``aiodistributor``, and an ``asyncio.BrokenBarrierError``.
     """
 
 

@@ -24,7 +24,7 @@ py::object take_bytes(std::string& output) {
   return result;
 }
 
-py::tuple event(std::uint64_t operation, int number, const base::Error* error) {
+py::tuple event(std::uint64_t operation, std::int64_t number, const base::Error* error) {
   py::object details = py::none();
   if (error != nullptr) {
     // A server may send any bytes as its error.

@@ -51,6 +51,6 @@ client::Login to_login(const py::object& username, const py::object& password,
 py::object take_bytes(std::string& output);
 
 // (operation or 0, number of the event, None or (kind of error, text))
-py::tuple event(std::uint64_t operation, int number, const base::Error* error = nullptr);
+py::tuple event(std::uint64_t operation, std::int64_t number, const base::Error* error = nullptr);
 
 }  // namespace dsync::bindings

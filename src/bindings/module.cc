@@ -31,6 +31,10 @@ void bind_numbers(py::module_& module) {
   number(module, "FREE", Outcome::kFree);
   number(module, "FAILED", Outcome::kFailed);
   number(module, "LOST", Outcome::kLost);
+  number(module, "BROKEN", Outcome::kBroken);
+  number(module, "DISAGREES", Outcome::kDisagrees);
+  number(module, "OVER_LIMIT", Outcome::kOverLimit);
+  number(module, "DONE", Outcome::kDone);
   number(module, "LINK_READY", LinkEvent::kReady);
   number(module, "LINK_HEALTHY", LinkEvent::kHealthy);
   number(module, "LINK_LOST", LinkEvent::kLost);

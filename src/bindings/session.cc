@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "driver/clock.h"
+#include "primitives/commands.h"
 
 namespace dsync::bindings {
 
 using client::Channel;
 using driver::now;
+using primitives::Kind;
 using primitives::Outcome;
 
 namespace {
@@ -59,13 +61,15 @@ py::list Session::tick() {
 
 py::list Session::events() {
   py::list result;
-  for (const auto& completion : core_->locks().take_completions()) {
+  for (const auto& completion : core_->machine().take_completions()) {
     const bool failed = completion.outcome == Outcome::kFailed;
-    result.append(event(completion.id, static_cast<int>(completion.outcome),
+    const bool answer = completion.outcome == Outcome::kNumber;
+    result.append(event(completion.id,
+                        answer ? completion.number : static_cast<std::int64_t>(completion.outcome),
                         failed ? &completion.error : nullptr));
   }
   // After the grants, since what was granted may be lost by the time that it is told.
-  for (const auto id : core_->locks().take_losses()) {
+  for (const auto id : core_->machine().take_losses()) {
     result.append(event(id, static_cast<int>(Outcome::kLost)));
   }
   const auto news = core_->take_link_news();
@@ -92,47 +96,140 @@ py::object Session::take_output(std::size_t channel) {
 ReceiveBuffer* Session::buffer(std::size_t channel) { return &buffers_.at(channel); }
 
 std::uint64_t Session::acquire(std::string_view key, std::string_view token, double lease,
-                               bool renewed, bool queueing, double poll_delay, double timeout) {
+                               bool renewed, bool queueing, double poll_delay, double timeout,
+                               double window) {
   const auto time = now();
-  return core_->locks().acquire({.key = key,
-                                 .token = token,
-                                 .lease = to_lease(lease),
-                                 .renewed = renewed,
-                                 .queueing = queueing,
-                                 .poll_delay = to_duration(poll_delay),
-                                 .deadline = base::after(time, to_duration(timeout))},
-                                time);
+  return core_->machine().acquire({.key = key,
+                                   .token = token,
+                                   .lease = to_lease(lease),
+                                   .renewed = renewed,
+                                   .queueing = queueing,
+                                   .poll_delay = to_duration(poll_delay),
+                                   .deadline = base::after(time, to_duration(timeout)),
+                                   .window = to_lease(window)},
+                                  time);
 }
 
-void Session::release(std::uint64_t id) { core_->locks().release(id, now()); }
+std::uint64_t Session::acquire_permit(std::string_view key, std::int64_t value, bool bounded,
+                                      double lease, bool renewed, bool queueing, double poll_delay,
+                                      double timeout, double window) {
+  const auto time = now();
+  return core_->machine().acquire({.key = key,
+                                   .token = {},
+                                   .lease = to_lease(lease),
+                                   .renewed = renewed,
+                                   .queueing = queueing,
+                                   .poll_delay = to_duration(poll_delay),
+                                   .deadline = base::after(time, to_duration(timeout)),
+                                   .kind = Kind::kPermit,
+                                   .bounded = bounded,
+                                   .number = value,
+                                   .window = to_lease(window)},
+                                  time);
+}
 
-void Session::abandon(std::uint64_t id) { core_->locks().abandon(id, now()); }
+std::uint64_t Session::wait(Kind kind, std::string_view key, std::int64_t number,
+                            double poll_delay) {
+  return core_->machine().acquire({.key = key,
+                                   .token = {},
+                                   .lease = primitives::kNoExpiry,
+                                   .renewed = false,
+                                   .queueing = true,
+                                   .poll_delay = to_duration(poll_delay),
+                                   .deadline = base::kNever,
+                                   .kind = kind,
+                                   .number = number},
+                                  now());
+}
 
-void Session::forget(std::uint64_t id) { core_->locks().forget(id); }
+std::uint64_t Session::wait_for_notification(std::string_view lock, double poll_delay) {
+  return wait(Kind::kCondition, lock, 0, poll_delay);
+}
+
+std::uint64_t Session::wait_for_parties(std::string_view barrier, std::int64_t parties,
+                                        double poll_delay) {
+  return wait(Kind::kBarrier, barrier, parties, poll_delay);
+}
+
+std::uint64_t Session::wait_for_event(std::string_view event, double poll_delay) {
+  return wait(Kind::kEvent, event, 0, poll_delay);
+}
+
+std::uint64_t Session::relock(std::uint64_t held, double poll_delay) {
+  return core_->machine().relock(held, to_duration(poll_delay), now());
+}
+
+int Session::rejoin(std::uint64_t id) {
+  return static_cast<int>(core_->machine().rejoin(id, now()));
+}
+
+void Session::settle(std::uint64_t id, bool is_used) {
+  core_->machine().settle(id, is_used, now());
+}
+
+std::uint64_t Session::notify(std::uint64_t holder, std::int64_t count) {
+  return core_->machine().notify(holder, count, now());
+}
+
+std::uint64_t Session::ask(primitives::Question question) {
+  return core_->machine().ask(std::move(question), now());
+}
+
+std::uint64_t Session::locked(std::string_view key) {
+  return ask(primitives::locked_question(key));
+}
+
+std::uint64_t Session::free_slots(std::string_view key, std::int64_t value) {
+  return ask(primitives::free_slots_question(key, value));
+}
+
+std::uint64_t Session::add_slot(std::string_view key, std::int64_t value, bool bounded) {
+  return ask(primitives::add_call(key, value, bounded));
+}
+
+std::uint64_t Session::parties_waiting(std::string_view barrier) {
+  return ask(primitives::waiting_question(barrier));
+}
+
+std::uint64_t Session::end_round(std::string_view barrier, std::string_view word) {
+  return ask(primitives::end_call(barrier, word));
+}
+
+std::uint64_t Session::is_set(std::string_view event) {
+  return ask(primitives::is_set_question(event));
+}
+
+std::uint64_t Session::set_event(std::string_view event, bool value) {
+  return ask(primitives::set_call(event, value));
+}
+
+void Session::release(std::uint64_t id) { core_->machine().release(id, now()); }
+
+void Session::abandon(std::uint64_t id) { core_->machine().abandon(id, now()); }
+
+void Session::forget(std::uint64_t id) { core_->machine().forget(id); }
 
 std::uint64_t Session::confirm(std::uint64_t id, double lease) {
-  return core_->locks().confirm(id, to_lease(lease), now());
+  return core_->machine().confirm(id, to_lease(lease), now());
 }
 
-std::uint64_t Session::locked(std::string_view key) { return core_->locks().locked(key, now()); }
-
-std::int64_t Session::fence(std::uint64_t id) const { return core_->locks().fence(id); }
+std::int64_t Session::fence(std::uint64_t id) const { return core_->machine().fence(id); }
 
 double Session::valid_for(std::uint64_t id) const {
-  return to_seconds(core_->locks().valid_for(id, now()));
+  return to_seconds(core_->machine().valid_for(id, now()));
 }
 
 py::list Session::give_up(const std::string& reason) {
-  core_->locks().give_up({base::ErrorKind::kConnection, reason});
+  core_->machine().give_up({base::ErrorKind::kConnection, reason});
   return events();
 }
 
 void Session::close() {
-  core_->locks().forget_all();
+  core_->machine().forget_all();
   losses_->close();
 }
 
-void Session::abandon_all() { core_->locks().abandon_all(now()); }
+void Session::abandon_all() { core_->machine().abandon_all(now()); }
 
 void bind_session(py::module_& module) {
   py::class_<Session>(module, "Session")
@@ -147,11 +244,26 @@ void bind_session(py::module_& module) {
       .def("take_output", &Session::take_output)
       .def("buffer", &Session::buffer, py::return_value_policy::reference_internal)
       .def("acquire", &Session::acquire)
+      .def("acquire_permit", &Session::acquire_permit)
+      .def("wait_for_notification", &Session::wait_for_notification)
+      .def("wait_for_parties", &Session::wait_for_parties)
+      .def("wait_for_event", &Session::wait_for_event)
+      .def("relock", &Session::relock)
+      .def("rejoin", &Session::rejoin)
+      .def("settle", &Session::settle)
       .def("release", &Session::release)
       .def("abandon", &Session::abandon)
       .def("forget", &Session::forget)
       .def("confirm", &Session::confirm)
+      .def("is_held", &Session::is_held)
       .def("locked", &Session::locked)
+      .def("free_slots", &Session::free_slots)
+      .def("add_slot", &Session::add_slot)
+      .def("notify", &Session::notify)
+      .def("parties_waiting", &Session::parties_waiting)
+      .def("end_round", &Session::end_round)
+      .def("is_set", &Session::is_set)
+      .def("set_event", &Session::set_event)
       .def("fence", &Session::fence)
       .def("valid_for", &Session::valid_for)
       .def("give_up", &Session::give_up)

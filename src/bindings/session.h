@@ -12,6 +12,7 @@
 #include "bindings/receive_buffer.h"
 #include "client/client.h"
 #include "primitives/lease_table.h"
+#include "primitives/operation.h"
 #include "primitives/session.h"
 
 namespace dsync::bindings {
@@ -37,12 +38,29 @@ class Session {
   ReceiveBuffer* buffer(std::size_t channel);
 
   std::uint64_t acquire(std::string_view key, std::string_view token, double lease, bool renewed,
-                        bool queueing, double poll_delay, double timeout);
+                        bool queueing, double poll_delay, double timeout, double window);
+  std::uint64_t acquire_permit(std::string_view key, std::int64_t value, bool bounded, double lease,
+                               bool renewed, bool queueing, double poll_delay, double timeout,
+                               double window);
+  std::uint64_t wait_for_notification(std::string_view lock, double poll_delay);
+  std::uint64_t wait_for_parties(std::string_view barrier, std::int64_t parties, double poll_delay);
+  std::uint64_t wait_for_event(std::string_view event, double poll_delay);
+  std::uint64_t relock(std::uint64_t held, double poll_delay);
+  int rejoin(std::uint64_t id);
+  void settle(std::uint64_t id, bool is_used);
   void release(std::uint64_t id);
   void abandon(std::uint64_t id);
   void forget(std::uint64_t id);
   std::uint64_t confirm(std::uint64_t id, double lease);
+  bool is_held(std::uint64_t id) const { return core_->machine().holds(id); }
   std::uint64_t locked(std::string_view key);
+  std::uint64_t free_slots(std::string_view key, std::int64_t value);
+  std::uint64_t add_slot(std::string_view key, std::int64_t value, bool bounded);
+  std::uint64_t notify(std::uint64_t holder, std::int64_t count);
+  std::uint64_t parties_waiting(std::string_view barrier);
+  std::uint64_t end_round(std::string_view barrier, std::string_view word);
+  std::uint64_t is_set(std::string_view event);
+  std::uint64_t set_event(std::string_view event, bool value);
   std::int64_t fence(std::uint64_t id) const;
   double valid_for(std::uint64_t id) const;
 
@@ -50,10 +68,13 @@ class Session {
   void abandon_all();
   // Looks after nothing any more, and leaves `loss_fd` alone. Nothing may be called after it.
   void close();
-  bool wants_link(bool awaited) const { return core_->locks().wants_link(awaited); }
+  bool wants_link(bool awaited) const { return core_->machine().wants_link(awaited); }
 
  private:
   py::list events();
+  std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
+                     double poll_delay);
+  std::uint64_t ask(primitives::Question question);
 
   std::shared_ptr<Leases> leases_;
   std::shared_ptr<primitives::LossInbox> losses_;

@@ -77,6 +77,7 @@ void Client::lose(base::Error error) {
   for (auto& link : links_) link.close();
   ready_ = healthy_ = false;
   pending_.clear();
+  demands_.clear();
   loaded_.clear();
   events_.push_back({.kind = Event::Kind::kLost, .error = std::move(error)});
 }
@@ -98,7 +99,7 @@ void Client::received(Channel channel, std::span<const char> bytes, base::Time n
 void Client::on_reply(Channel channel, resp::Reply reply, base::Time now) {
   auto& link = this->link(channel);
   if (link.state == Link::State::kGreeting) return on_greeting(link, reply.view());
-  if (channel == Channel::kInbox) return on_push(reply.view());
+  if (channel == Channel::kInbox) return on_push(reply.view(), now);
   on_answer(std::move(reply), now);
 }
 
@@ -144,18 +145,53 @@ void Client::on_answer(resp::Reply reply, base::Time now) {
   if (!std::exchange(healthy_, true)) events_.push_back({.kind = Event::Kind::kHealthy});
 }
 
-void Client::on_push(resp::ReplyView reply) {
+void Client::demand(std::initializer_list<std::string_view> command, Demand demand,
+                    base::Time now) {
   auto& inbox = link(Channel::kInbox);
+  resp::append_command(inbox.output, command);
+  if (demands_.empty()) inbox.awaiting = now;
+  demands_.push_back(std::move(demand));
+}
+
+void Client::subscribe(std::string_view channel, std::string_view companion, base::Time now) {
+  const std::string name(channel);
+  if (companion.empty()) return demand({"SUBSCRIBE", channel}, {name, 1}, now);
+  demand({"SUBSCRIBE", channel, companion}, {name, 2}, now);
+}
+
+void Client::unsubscribe(std::string_view channel, std::string_view companion, base::Time now) {
+  if (companion.empty()) return demand({"UNSUBSCRIBE", channel}, {{}, 1}, now);
+  demand({"UNSUBSCRIBE", channel, companion}, {{}, 2}, now);
+}
+
+void Client::on_push(resp::ReplyView reply, base::Time now) {
   const auto kind = reply.size() > 0 ? reply.at(0).text() : std::string_view();
-  // A user without the right to PING hears from the server all the same.
-  const bool pong = kind == "pong" || (reply.is_error() && inbox.awaiting != base::kNever);
   if (kind == "message" && reply.size() == 3) {
-    events_.push_back({.kind = Event::Kind::kMessage, .text = std::string(reply.at(2).text())});
-  } else if (pong) {
-    inbox.awaiting = base::kNever;
+    const auto channel = reply.at(1).text();
+    events_.push_back({.kind = Event::Kind::kMessage,
+                       .channel = std::string(channel == options_.inbox ? "" : channel),
+                       .text = std::string(reply.at(2).text())});
+  } else if (!demands_.empty() &&
+             (reply.is_error() || kind == "pong" || kind == "subscribe" || kind == "unsubscribe")) {
+    on_demand_answered(reply, now);
   } else {
     lose({base::ErrorKind::kProtocol, "unexpected reply on the inbox"});
   }
+}
+
+void Client::on_demand_answered(resp::ReplyView reply, base::Time now) {
+  auto& demand = demands_.front();
+  // An error is one answer for all channels. A user without the right to PING hears of the server
+  // by it.
+  if (!reply.is_error() && --demand.answers > 0) return;
+  if (!demand.channel.empty()) {
+    events_.push_back({.kind = Event::Kind::kSubscribed, .channel = std::move(demand.channel)});
+    if (reply.is_error()) {
+      events_.back().error = {base::ErrorKind::kServer, std::string(reply.text())};
+    }
+  }
+  demands_.pop_front();
+  link(Channel::kInbox).awaiting = demands_.empty() ? base::kNever : now;
 }
 
 base::Time Client::reply_deadline(const Link& link) const {
@@ -173,8 +209,7 @@ void Client::tick(base::Time now) {
   auto& inbox = link(Channel::kInbox);
   if (inbox.state == Link::State::kReady && inbox.awaiting == base::kNever &&
       now >= base::after(inbox.heard, options_.ping_interval)) {
-    resp::append_command(inbox.output, {"PING"});
-    inbox.awaiting = now;
+    demand({"PING"}, {{}, 1}, now);
   }
   // A connection with nothing left to answer, and no healthy sign yet, has nothing against it.
   if (ready_ && pending_.empty() && !std::exchange(healthy_, true)) {

@@ -55,6 +55,12 @@ class Client {
   // Appends a plain command. Precondition: ready().
   void command(std::initializer_list<std::string_view> arguments, Cookie cookie, base::Time now);
 
+  // Begins or ends to listen to a channel beside the inbox, and to a companion where there is one.
+  // kSubscribed tells of the channel when all is heard. It ends with the links. Precondition:
+  // ready().
+  void subscribe(std::string_view channel, std::string_view companion, base::Time now);
+  void unsubscribe(std::string_view channel, std::string_view companion, base::Time now);
+
   void connected(Channel channel, base::Time now);
   void disconnected(std::string_view reason);
   void received(Channel channel, std::span<const char> bytes, base::Time now);
@@ -71,6 +77,11 @@ class Client {
     Cookie cookie;
     const Script* script;  // null for a plain command
   };
+  // A command on the inbox. Its answers come in order, with messages between them.
+  struct Demand {
+    std::string channel;  // to subscribe to; empty: nobody asks what came of it
+    std::size_t answers;  // still to come
+  };
 
   Link& link(Channel channel) { return links_[static_cast<std::size_t>(channel)]; }
   bool has_inbox() const { return !options_.inbox.empty(); }
@@ -79,7 +90,9 @@ class Client {
   void on_reply(Channel channel, resp::Reply reply, base::Time now);
   void on_greeting(Link& link, resp::ReplyView reply);
   void on_answer(resp::Reply reply, base::Time now);
-  void on_push(resp::ReplyView reply);
+  void on_push(resp::ReplyView reply, base::Time now);
+  void demand(std::initializer_list<std::string_view> command, Demand demand, base::Time now);
+  void on_demand_answered(resp::ReplyView reply, base::Time now);
   base::Time reply_deadline(const Link& link) const;
   bool late(Link& link, base::Time now);
 
@@ -89,6 +102,7 @@ class Client {
   bool ready_ = false;
   bool healthy_ = false;
   std::deque<Pending> pending_;
+  std::deque<Demand> demands_;
   std::set<const Script*> loaded_;  // scripts that this connection's server has been given
   std::vector<Event> events_;
 };

@@ -12,8 +12,22 @@ struct Script {
   std::string_view source;
 };
 
+extern const Script kBarrierCount;
+extern const Script kBarrierEnd;
+extern const Script kBarrierLeave;
+extern const Script kBarrierWait;
+extern const Script kConditionLeave;
+extern const Script kConditionNotify;
+extern const Script kConditionWait;
+extern const Script kEventSet;
+extern const Script kEventWait;
 extern const Script kLockAcquire;
 extern const Script kLockRelease;
 extern const Script kLockRenew;
+extern const Script kSemaphoreAcquire;
+extern const Script kSemaphoreAdd;
+extern const Script kSemaphoreFree;
+extern const Script kSemaphoreRelease;
+extern const Script kSemaphoreRenew;
 
 }  // namespace dsync::client

@@ -1,4 +1,4 @@
-// What one operation asks of a lock, and how long it surely has it.
+// What one operation asks of a primitive, and how long it surely has it.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,15 @@
 namespace dsync::primitives {
 
 using OperationId = std::uint64_t;
+
+enum class Kind : std::uint8_t {
+  kLock,
+  kPermit,     // of a semaphore
+  kCondition,  // waits for a notification
+  kRelock,     // gives a lock back, waits for a notification, and takes the lock again
+  kBarrier,
+  kEvent,
+};
 
 inline constexpr base::Duration kNoExpiry = base::Duration::zero();
 
@@ -25,12 +34,22 @@ inline constexpr base::Duration kCheckInterval = std::chrono::seconds(10);
 // Shared by the session's thread and the renewal thread; all but `valid_until` is constant.
 struct Claim {
   OperationId id;
-  std::string key;        // of the lock, as it stands in Redis
+  std::string key;        // the main key, as it stands in Redis
   std::string token;      // of the lock object
   std::string operation;  // "<session>:<id>", as the scripts know it
   base::Duration lease;   // kNoExpiry, or > 0
-  bool renewed;           // whether the lease is renewed while the lock is held
+  bool renewed;           // whether the lease is renewed while the claim is held
+  Kind kind = Kind::kLock;
+  bool bounded = false;     // of a permit
+  std::int64_t number = 0;  // the value of a semaphore, the parties of a barrier
+  base::Duration window{};  // for old processes while a fleet migrates; zero: none
   std::atomic<base::Clock::rep> valid_until{0};
+
+  // Whether a grant lasts until it is released or lost; other grants only need to be confirmed.
+  bool is_held() const {
+    return kind == Kind::kLock || kind == Kind::kRelock ||
+           (kind == Kind::kPermit && lease != kNoExpiry);
+  }
 
   base::Duration first_lease() const { return renewed ? std::min(lease, kHandOverLease) : lease; }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "primitives/commands.h"
 #include "primitives/names.h"
 
 namespace dsync::primitives {
@@ -38,12 +39,20 @@ Renewal::Need Renewal::step(base::Time now) {
     table_->retry(false);  // What is due stays due.
     return need;
   }
-  for (auto from = scan.due.begin(); from != scan.due.end();) {
-    const auto count = std::min<std::ptrdiff_t>(kBatch, scan.due.end() - from);
-    send({std::make_move_iterator(from), std::make_move_iterator(from + count)}, now);
-    from += count;
-  }
+  const auto permits = std::partition(scan.due.begin(), scan.due.end(), [](const auto& claim) {
+    return claim->kind != Kind::kPermit;
+  });
+  send_batches({scan.due.begin(), permits}, now);
+  send_batches({permits, scan.due.end()}, now);
   return need;
+}
+
+void Renewal::send_batches(std::span<LeaseTable::ClaimPtr> claims, base::Time now) {
+  while (!claims.empty()) {
+    const auto batch = claims.first(std::min(kBatch, claims.size()));
+    claims = claims.subspan(batch.size());
+    send({std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end())}, now);
+  }
 }
 
 void Renewal::handle(const client::Event& event, Need& need, base::Time now) {
@@ -64,6 +73,7 @@ void Renewal::handle(const client::Event& event, Need& need, base::Time now) {
       need.lost = true;
       break;
     case client::Event::Kind::kMessage:
+    case client::Event::Kind::kSubscribed:
     case client::Event::Kind::kHealthy:
       break;
   }
@@ -92,14 +102,19 @@ void Renewal::on_reply(const client::Event& event, base::Time now) {
 
 void Renewal::send(std::vector<LeaseTable::ClaimPtr> claims, base::Time now) {
   const auto cookie = next_cookie_++;
-  auto call = client_.run(client::kLockRenew, 2 * claims.size(), 3 * claims.size(), cookie, now);
+  const bool permits = claims.front()->kind == Kind::kPermit;
+  auto call =
+      permits
+          ? client_.run(client::kSemaphoreRenew, 3 * claims.size(), 2 * claims.size(), cookie, now)
+          : client_.run(client::kLockRenew, 2 * claims.size(), 3 * claims.size(), cookie, now);
   for (const auto& claim : claims) {
-    const auto fence = beside(claim->key, kFenceSuffix);
     call << claim->key;
-    call.parts({fence[0], fence[1], fence[2]});
+    if (permits) write_beside(call, claim->key, kQueueSuffix);
+    write_beside(call, claim->key, permits ? kPermitsSuffix : kFenceSuffix);
   }
   for (const auto& claim : claims) {
-    call << claim->token << claim->operation << base::milliseconds(claim->lease);
+    if (!permits) call << claim->token;
+    call << claim->operation << base::milliseconds(claim->lease);
   }
   batches_.emplace(cookie, Batch{std::move(claims), now});
 }

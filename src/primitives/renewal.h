@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -42,6 +43,7 @@ class Renewal {
 
   void handle(const client::Event& event, Need& need, base::Time now);
   void on_reply(const client::Event& event, base::Time now);
+  void send_batches(std::span<LeaseTable::ClaimPtr> claims, base::Time now);
   void send(std::vector<LeaseTable::ClaimPtr> claims, base::Time now);
 
   std::shared_ptr<LeaseTable> table_;

@@ -7,14 +7,14 @@
 
 namespace dsync::primitives {
 
-using Kind = client::Event::Kind;
+using EventKind = client::Event::Kind;
 
 Session::Session(Options options, std::shared_ptr<LeaseTable> leases,
                  std::shared_ptr<LossInbox> losses)
     : client_(
           {std::string(kInboxPrefix) + options.name, options.reply_timeout, options.ping_interval}),
-      locks_(client_, std::move(options.name), std::move(leases), std::move(losses), options.seed) {
-}
+      machine_(client_, std::move(options.name), std::move(leases), std::move(losses),
+               options.seed) {}
 
 void Session::received(client::Channel channel, std::span<const char> bytes, base::Time now) {
   client_.received(channel, bytes, now);
@@ -27,36 +27,43 @@ void Session::disconnected(std::string_view reason, base::Time now) {
 }
 
 void Session::tick(base::Time now) {
-  locks_.tick(now);
+  machine_.tick(now);
   client_.tick(now);
   dispatch(now);
 }
 
-base::Time Session::deadline() const { return std::min(client_.deadline(), locks_.deadline()); }
+base::Time Session::deadline() const { return std::min(client_.deadline(), machine_.deadline()); }
 
 void Session::dispatch(base::Time now) {
   for (auto& event : client_.take_events()) {
     switch (event.kind) {
-      case Kind::kReply:
-        locks_.on_reply(event.cookie, event.reply.view(), now);
+      case EventKind::kReply:
+        machine_.on_reply(event.cookie, event.reply.view(), now);
         break;
-      case Kind::kResend:
-        locks_.on_resend(event.cookie, now);
+      case EventKind::kResend:
+        machine_.on_resend(event.cookie, now);
         break;
-      case Kind::kMessage:
-        locks_.on_message(event.text, now);
+      case EventKind::kMessage:
+        if (event.channel.empty()) {
+          machine_.on_message(event.text, now);
+        } else {
+          machine_.on_topic(event.channel, event.text, now);
+        }
         break;
-      case Kind::kReady:
+      case EventKind::kSubscribed:
+        machine_.on_subscribed(event.channel, event.error, now);
+        break;
+      case EventKind::kReady:
         news_.ready = true;
-        locks_.on_ready(now);
+        machine_.on_ready(now);
         break;
-      case Kind::kHealthy:
+      case EventKind::kHealthy:
         news_.healthy = true;
         break;
-      case Kind::kLost:
+      case EventKind::kLost:
         news_ = {};
         news_.lost = std::move(event.error);
-        locks_.on_lost(now);
+        machine_.on_lost(now);
         break;
     }
   }

@@ -15,7 +15,7 @@
 #include "base/time.h"
 #include "client/client.h"
 #include "primitives/lease_table.h"
-#include "primitives/lock.h"
+#include "primitives/machine.h"
 
 namespace dsync::primitives {
 
@@ -30,7 +30,7 @@ class Session {
 
   Session(Options options, std::shared_ptr<LeaseTable> leases, std::shared_ptr<LossInbox> losses);
 
-  LockMachine& locks() { return locks_; }
+  Machine& machine() { return machine_; }
   client::Client& client() { return client_; }
 
   void received(client::Channel channel, std::span<const char> bytes, base::Time now);
@@ -50,7 +50,7 @@ class Session {
   void dispatch(base::Time now);
 
   client::Client client_;
-  LockMachine locks_;
+  Machine machine_;
   LinkNews news_;
 };
 

@@ -19,6 +19,8 @@ PYTHON_LAYERS = [
     {"_links"},
     {"_session"},
     {"_hold"},
+    {"_primitive"},
+    {"_leased"},
     # The public face: every module whose name has no underscore, unless it stands above.
     {"*"},
     {"__init__"},

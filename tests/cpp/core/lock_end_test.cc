@@ -1,6 +1,7 @@
 // How a hold comes to its end: released, abandoned, lost, forgotten; and questions about it.
 #include <gtest/gtest.h>
 
+#include "primitives/commands.h"
 #include "support/lock_fixture.h"
 
 namespace dsync::tests {
@@ -10,7 +11,7 @@ using namespace std::chrono_literals;
 
 using Ids = std::vector<primitives::OperationId>;
 
-class LockEndTest : public LockMachineTest {
+class LockEndTest : public MachineTest {
  protected:
   void SetUp() override { connect(); }
 
@@ -19,13 +20,13 @@ class LockEndTest : public LockMachineTest {
     table_->scan(now_ + 1h);
     EXPECT_EQ(losses_take(), Ids{1});
   }
-  Ids losses_take() { return locks().take_losses(); }
+  Ids losses_take() { return machine().take_losses(); }
   bool looked_after() { return table_->scan(now_).next != base::kNever; }
 };
 
 TEST_F(LockEndTest, ReleaseSaysWhatTheScriptWants) {
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   const auto command = take_commands().at(0);
   EXPECT_EQ(Texts(command.begin() + 2, command.end()),
             (Texts{"3", "key", "{key}:dsync:queue", "{key}:dsync:fence", "token", "s:1", "5000"}));
@@ -34,56 +35,56 @@ TEST_F(LockEndTest, ReleaseSaysWhatTheScriptWants) {
 TEST_F(LockEndTest, Released) {
   const auto id = hold();
   EXPECT_TRUE(looked_after());
-  locks().release(id, now_);
+  machine().release(id, now_);
   EXPECT_FALSE(looked_after());
-  EXPECT_TRUE(locks().wants_link(true));
+  EXPECT_TRUE(machine().wants_link(true));
   answer(number(1));
   EXPECT_EQ(completed(), Texts{"1 released"});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, ReleasedTooLate) {
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   answer(number(0));
   EXPECT_EQ(completed(), Texts{"1 not held"});
 }
 
 TEST_F(LockEndTest, AReleaseThatTheServerRefuses) {
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   answer(failure("WRONGTYPE Operation against a key"));
   EXPECT_EQ(completed(), Texts{"1 failed: WRONGTYPE Operation against a key"});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, AbandonedWhileItWaits) {
   const auto id = wait({.timeout = 1min});
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
-  EXPECT_FALSE(locks().wants_link(true));
-  EXPECT_TRUE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(true));
+  EXPECT_TRUE(machine().wants_link(false));
   // It asks no more, and its deadline is nobody's.
-  EXPECT_EQ(locks().deadline(), base::kNever);
+  EXPECT_EQ(machine().deadline(), base::kNever);
   answer(number(2));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, AbandonedBeforeTheAnswer) {
   const auto id = acquire();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   // One after the other: the server must not queue what has been withdrawn.
   EXPECT_EQ(take(), (Texts{"lock_acquire s:1", "lock_release s:1"}));
   answer(granted(1'700'000'000'000'001) + number(1));
   EXPECT_EQ(completed(), Texts{});
   EXPECT_FALSE(looked_after());
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, AbandonedWhileAGrantIsUnderWay) {
   const auto id = wait();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   push(grant_message("s:1", 1'700'000'000'000'001, 1'000'000'000));
   EXPECT_FALSE(looked_after());
   answer(number(1));
@@ -94,20 +95,20 @@ TEST_F(LockEndTest, AbandonedWhileAGrantIsUnderWay) {
 
 TEST_F(LockEndTest, AbandonedWhileItHolds) {
   const auto id = hold();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
   EXPECT_FALSE(looked_after());
   answer(number(1));
   EXPECT_EQ(completed(), Texts{});
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), Texts{});
 }
 
 TEST_F(LockEndTest, AbandonedWhileItIsReleased) {
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   take();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), Texts{});
   answer(number(1));
   EXPECT_EQ(completed(), Texts{});
@@ -116,7 +117,7 @@ TEST_F(LockEndTest, AbandonedWhileItIsReleased) {
 TEST_F(LockEndTest, TheNextWaiterAsksWhenTheOldestWasAbandoned) {
   const auto first = wait();
   wait();
-  locks().abandon(first, now_);
+  machine().abandon(first, now_);
   take();
   answer(number(2));
   tick();
@@ -126,27 +127,27 @@ TEST_F(LockEndTest, TheNextWaiterAsksWhenTheOldestWasAbandoned) {
 TEST_F(LockEndTest, LostByTheRenewal) {
   const auto id = hold();
   lose_lease();
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
   EXPECT_EQ(losses_take(), Ids{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, ALossStandsWhenItIsReleased) {
   const auto id = hold();
   lose_lease();
-  locks().release(id, now_);
+  machine().release(id, now_);
   // At once, whatever the server says; but the server may still count it as the holder.
   EXPECT_EQ(completed(), Texts{"1 not held"});
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
   answer(number(1));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, ALossOfWhatIsBeingReleasedIsNoNews) {
   const auto id = hold();
   table_->scan(now_ + 1h);
-  locks().release(id, now_);
+  machine().release(id, now_);
   EXPECT_EQ(losses_take(), Ids{});
   answer(number(1));
   EXPECT_EQ(completed(), Texts{"1 released"});
@@ -155,21 +156,21 @@ TEST_F(LockEndTest, ALossOfWhatIsBeingReleasedIsNoNews) {
 TEST_F(LockEndTest, ALostHoldThatIsAbandonedIsGivenBack) {
   const auto id = hold();
   lose_lease();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
 }
 
 TEST_F(LockEndTest, ForgottenItIsLeftToItsLease) {
   const auto id = hold();
-  locks().forget(id);
+  machine().forget(id);
   EXPECT_FALSE(looked_after());
   EXPECT_EQ(take(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
-  locks().forget(id);
+  EXPECT_FALSE(machine().wants_link(false));
+  machine().forget(id);
   // What still needs the server is not forgotten.
   const auto waiter = wait();
-  locks().forget(waiter);
-  EXPECT_TRUE(locks().wants_link(true));
+  machine().forget(waiter);
+  EXPECT_TRUE(machine().wants_link(true));
 }
 
 TEST_F(LockEndTest, TheEndOfTheMachineEndsItsLeases) {
@@ -180,7 +181,7 @@ TEST_F(LockEndTest, TheEndOfTheMachineEndsItsLeases) {
   session->received(client::Channel::kInbox,
                     array({bulk("subscribe"), bulk("dsync:inbox:t"), number(1)}), now_);
   session->received(client::Channel::kCommands, simple("PONG"), now_);
-  session->locks().acquire({"key", "token", 30s, true, true, 100ms, base::kNever}, now_);
+  session->machine().acquire({"key", "token", 30s, true, true, 100ms, base::kNever}, now_);
   session->received(client::Channel::kCommands, granted(1'700'000'000'000'001), now_);
   EXPECT_TRUE(looked_after());
   session.reset();
@@ -190,18 +191,18 @@ TEST_F(LockEndTest, TheEndOfTheMachineEndsItsLeases) {
 
 TEST_F(LockEndTest, AConfirmationThatFindsALoss) {
   const auto id = hold();
-  locks().confirm(id, 0s, now_);
+  machine().confirm(id, 0s, now_);
   answer(array({number(0)}));
   EXPECT_EQ(completed(), Texts{"2 not held"});
   EXPECT_EQ(losses_take(), Ids{1});
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
   EXPECT_FALSE(looked_after());
 }
 
 TEST_F(LockEndTest, AConfirmationOfALostHoldAsksNobody) {
   const auto id = hold();
   lose_lease();
-  locks().confirm(id, 30s, now_);
+  machine().confirm(id, 30s, now_);
   EXPECT_EQ(completed(), Texts{"2 not held"});
   EXPECT_EQ(take(), Texts{});
 }
@@ -209,49 +210,49 @@ TEST_F(LockEndTest, AConfirmationOfALostHoldAsksNobody) {
 // The loss has been told; an answer from before it must not take that back.
 TEST_F(LockEndTest, AConfirmationDoesNotReviveALostHold) {
   const auto id = hold();
-  locks().confirm(id, 30s, now_);
+  machine().confirm(id, 30s, now_);
   lose_lease();
   answer(array({number(1)}));
   EXPECT_EQ(completed(), Texts{"2 not held"});
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
 }
 
 TEST_F(LockEndTest, AConfirmationThatTheServerRefuses) {
   const auto id = hold();
   for (const auto& strange : {failure("ERR no"), array({}), array({bulk("1")}), nil()}) {
-    locks().confirm(id, 0s, now_);
+    machine().confirm(id, 0s, now_);
     answer(strange);
     const auto outcome = completed();
     ASSERT_EQ(outcome.size(), 1U);
     EXPECT_NE(outcome[0].find(" failed"), std::string::npos) << outcome[0];
   }
-  EXPECT_GT(locks().valid_for(id, now_), 0s);
+  EXPECT_GT(machine().valid_for(id, now_), 0s);
 }
 
 TEST_F(LockEndTest, ReleasedWhileAConfirmationIsUnderWay) {
   const auto id = hold();
-  locks().confirm(id, 0s, now_);
-  locks().release(id, now_);
+  machine().confirm(id, 0s, now_);
+  machine().release(id, now_);
   answer(array({number(1)}) + number(1));
   EXPECT_EQ(completed(), (Texts{"2 not held", "1 released"}));
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, WhetherAKeyIsLocked) {
-  locks().locked("key", now_);
-  locks().locked("other", now_);
-  locks().locked("third", now_);
+  machine().ask(primitives::locked_question("key"), now_);
+  machine().ask(primitives::locked_question("other"), now_);
+  machine().ask(primitives::locked_question("third"), now_);
   EXPECT_EQ(take(), (Texts{"EXISTS key", "EXISTS other", "EXISTS third"}));
   answer(number(1) + number(0) + failure("NOPERM no"));
   EXPECT_EQ(completed(), (Texts{"1 locked", "2 free", "3 failed: NOPERM no"}));
 }
 
 TEST_F(LockEndTest, AnAbandonedQuestionIsAnsweredToNobody) {
-  const auto id = locks().locked("key", now_);
-  locks().abandon(id, now_);
+  const auto id = machine().ask(primitives::locked_question("key"), now_);
+  machine().abandon(id, now_);
   answer(number(1));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr std::int64_t kFence = 1'700'000'000'000'001;
 
-class LockGrantTest : public LockMachineTest {
+class LockGrantTest : public MachineTest {
  protected:
   void SetUp() override { connect(); }
 };
@@ -57,9 +57,9 @@ TEST_F(LockGrantTest, ByTheReply) {
   const auto id = acquire();
   answer(granted(kFence));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().fence(id), kFence);
-  EXPECT_EQ(locks().valid_for(id, now_), 30s);
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_EQ(machine().fence(id), kFence);
+  EXPECT_EQ(machine().valid_for(id, now_), 30s);
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockGrantTest, ByAMessage) {
@@ -67,8 +67,8 @@ TEST_F(LockGrantTest, ByAMessage) {
   EXPECT_EQ(completed(), Texts{});
   push(grant_message("s:1", kFence, 1'000'000'000));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().fence(id), kFence);
-  EXPECT_EQ(locks().valid_for(id, now_), 5s);
+  EXPECT_EQ(machine().fence(id), kFence);
+  EXPECT_EQ(machine().valid_for(id, now_), 5s);
 }
 
 TEST_F(LockGrantTest, ByAMessageBeforeTheReply) {
@@ -77,10 +77,10 @@ TEST_F(LockGrantTest, ByAMessageBeforeTheReply) {
   EXPECT_EQ(completed(), Texts{"1 granted"});
   answer(reply({.server_us = 999'999'000}));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_EQ(locks().fence(id), kFence);
+  EXPECT_EQ(machine().fence(id), kFence);
   // Nobody asks for it any more.
   now_ += 60s;
-  locks().tick(now_);
+  machine().tick(now_);
   EXPECT_EQ(take(), Texts{"lock_acquire s:1"});
 }
 
@@ -90,7 +90,7 @@ TEST_F(LockGrantTest, ASecondMessageIsNoNews) {
   completed();
   push(grant_message("s:1", kFence + 1, 1'000'000'000));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_EQ(locks().fence(id), kFence);
+  EXPECT_EQ(machine().fence(id), kFence);
 }
 
 TEST_F(LockGrantTest, AQuestionThatCrossesTheMessageIsOld) {
@@ -101,7 +101,7 @@ TEST_F(LockGrantTest, AQuestionThatCrossesTheMessageIsOld) {
   EXPECT_EQ(completed(), Texts{"1 granted"});
   answer(granted(kFence));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_EQ(locks().fence(id), kFence);
+  EXPECT_EQ(machine().fence(id), kFence);
 }
 
 TEST_F(LockGrantTest, MessagesForNobodyAreIgnored) {
@@ -114,15 +114,15 @@ TEST_F(LockGrantTest, MessagesForNobodyAreIgnored) {
   }
   EXPECT_TRUE(session_.client().ready());
   push(grant_message("s:1", kFence, 1'000'000'000));
-  EXPECT_EQ(locks().fence(id), kFence);
+  EXPECT_EQ(machine().fence(id), kFence);
 }
 
 TEST_F(LockGrantTest, BusyWithoutQueueing) {
   acquire({.queueing = false});
   answer(number(0));
   EXPECT_EQ(completed(), Texts{"1 busy"});
-  EXPECT_FALSE(locks().wants_link(false));
-  EXPECT_EQ(locks().deadline(), base::kNever);
+  EXPECT_FALSE(machine().wants_link(false));
+  EXPECT_EQ(machine().deadline(), base::kNever);
 }
 
 TEST_F(LockGrantTest, AnErrorIsGivenBackAndCleansUp) {
@@ -134,7 +134,7 @@ TEST_F(LockGrantTest, AnErrorIsGivenBackAndCleansUp) {
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
   answer(number(0));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockGrantTest, AnAnswerOfAnotherKindIsAnError) {
@@ -158,11 +158,11 @@ TEST_F(LockGrantTest, ADeadlineEndsTheWaiting) {
   EXPECT_EQ(now_, base::Time(1h) + 150ms);
   EXPECT_EQ(completed(), Texts{"1 timed out"});
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
-  EXPECT_TRUE(locks().wants_link(false));
-  EXPECT_FALSE(locks().wants_link(true));
+  EXPECT_TRUE(machine().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(true));
   answer(number(2));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockGrantTest, ADeadlineCrossesAGrant) {
@@ -173,15 +173,15 @@ TEST_F(LockGrantTest, ADeadlineCrossesAGrant) {
   EXPECT_EQ(completed(), Texts{});
   answer(number(1));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockGrantTest, AGrantEndsTheDeadline) {
   acquire({.timeout = 50ms});
   answer(granted(kFence));
-  EXPECT_EQ(locks().deadline(), base::kNever);
+  EXPECT_EQ(machine().deadline(), base::kNever);
   now_ += 1s;
-  locks().tick(now_);
+  machine().tick(now_);
   EXPECT_EQ(completed(), Texts{"1 granted"});
 }
 
@@ -200,8 +200,8 @@ TEST_F(LockGrantTest, OperationsOfOneTokenAreApart) {
   EXPECT_EQ(completed(), Texts{});
   push(grant_message("s:2", kFence, 1'000'000'000));
   EXPECT_EQ(completed(), Texts{"2 granted"});
-  EXPECT_EQ(locks().fence(second), kFence);
-  EXPECT_NE(locks().fence(first), kFence);
+  EXPECT_EQ(machine().fence(second), kFence);
+  EXPECT_NE(machine().fence(first), kFence);
 }
 
 TEST_F(LockGrantTest, AsksForTheOldestWaiterOfAKey) {

@@ -2,6 +2,7 @@
 // happens once, and nothing is left behind.
 #include <gtest/gtest.h>
 
+#include "primitives/commands.h"
 #include "support/lock_fixture.h"
 
 namespace dsync::tests {
@@ -13,13 +14,13 @@ constexpr std::int64_t kFence = 1'700'000'000'000'001;
 const std::string kNoScript = failure("NOSCRIPT No matching script.");
 const base::Error kAway{base::ErrorKind::kConnection, "away"};
 
-class LockLinkTest : public LockMachineTest {};
+class LockLinkTest : public MachineTest {};
 
 TEST_F(LockLinkTest, WaitsForTheFirstLink) {
   acquire();
-  locks().locked("key", now_);
+  machine().ask(primitives::locked_question("key"), now_);
   EXPECT_EQ(take(), Texts{});
-  EXPECT_TRUE(locks().wants_link(true));
+  EXPECT_TRUE(machine().wants_link(true));
   connect();
   EXPECT_EQ(take(), (Texts{"lock_acquire s:1", "EXISTS key"}));
 }
@@ -27,10 +28,10 @@ TEST_F(LockLinkTest, WaitsForTheFirstLink) {
 TEST_F(LockLinkTest, WhatNeverLeftNeedsNoWithdrawal) {
   const auto id = acquire();
   const auto timed = acquire({.timeout = 1s});
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   tick();
   EXPECT_EQ(completed(), Texts{std::to_string(timed) + " timed out"});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
   connect();
   EXPECT_EQ(take(), Texts{});
 }
@@ -41,9 +42,9 @@ TEST_F(LockLinkTest, EverythingIsSentAgainInItsOrder) {
   const auto released = hold({.key = "released"});
   wait();
   acquire();
-  locks().release(released, now_);
-  locks().confirm(held, 0s, now_);
-  locks().locked("key", now_);
+  machine().release(released, now_);
+  machine().confirm(held, 0s, now_);
+  machine().ask(primitives::locked_question("key"), now_);
   take();
   lose();
   EXPECT_EQ(completed(), Texts{});
@@ -62,13 +63,13 @@ TEST_F(LockLinkTest, AGrantWhoseAnswerWasLostIsToldAgain) {
   now_ += 1s;
   answer(granted(kFence));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().valid_for(id, now_), 29s);
+  EXPECT_EQ(machine().valid_for(id, now_), 29s);
 }
 
 TEST_F(LockLinkTest, AReleaseThatWasSentTwiceIsDone) {
   connect();
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   lose();
   connect();
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
@@ -79,7 +80,7 @@ TEST_F(LockLinkTest, AReleaseThatWasSentTwiceIsDone) {
 TEST_F(LockLinkTest, AReleaseThatWasSentTwiceIsDoubtedAfterTheLease) {
   connect();
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   lose();
   now_ += 30s;
   connect();
@@ -91,7 +92,7 @@ TEST_F(LockLinkTest, AReleaseThatWasSentOnceIsTakenAtItsWord) {
   connect();
   const auto id = hold();
   lose();
-  locks().release(id, now_);
+  machine().release(id, now_);
   connect();
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
   answer(number(0));
@@ -101,7 +102,7 @@ TEST_F(LockLinkTest, AReleaseThatWasSentOnceIsTakenAtItsWord) {
 TEST_F(LockLinkTest, AForgottenScriptIsNoSecondRelease) {
   connect();
   const auto id = hold();
-  locks().release(id, now_);
+  machine().release(id, now_);
   take();
   answer(kNoScript);
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
@@ -114,8 +115,8 @@ TEST_F(LockLinkTest, AForgottenScriptDoesNotUndoARelease) {
   connect();
   const auto first = hold();
   const auto second = hold({.key = "other"});
-  locks().release(first, now_);
-  locks().release(second, now_);
+  machine().release(first, now_);
+  machine().release(second, now_);
   lose();
   connect();
   EXPECT_EQ(take(), (Texts{"lock_release s:1", "lock_release s:2"}));
@@ -130,20 +131,20 @@ TEST_F(LockLinkTest, AForgottenScriptIsSentAgainInEachState) {
   const auto held = hold({.key = "other"});
   const auto waiting = wait();
   tick();
-  locks().confirm(held, 0s, now_);
+  machine().confirm(held, 0s, now_);
   EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_renew s:1"}));
   answer(kNoScript + kNoScript);
   EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_renew s:1"}));
   answer(granted(kFence) + array({number(1)}));
   EXPECT_EQ(completed(), (Texts{"2 granted", "3 held"}));
-  EXPECT_EQ(locks().fence(waiting), kFence);
+  EXPECT_EQ(machine().fence(waiting), kFence);
 }
 
 TEST_F(LockLinkTest, AForgottenScriptOfWhatIsWithdrawnIsNotSentAgain) {
   connect();
   wait();
   const auto id = acquire();
-  locks().abandon(id, now_);
+  machine().abandon(id, now_);
   EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_release s:2"}));
   // The acquire was not executed, so there is nothing to take back, and nothing to ask.
   answer(kNoScript + number(0));
@@ -160,7 +161,7 @@ TEST_F(LockLinkTest, AForgottenScriptOfWhatWasGrantedMeanwhileIsNotSentAgain) {
   answer(kNoScript);
   EXPECT_EQ(take(), Texts{});
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().fence(id), kFence);
+  EXPECT_EQ(machine().fence(id), kFence);
 }
 
 TEST_F(LockLinkTest, AServerThatIsNotReadyEndsTheLinkAndNoOperation) {
@@ -180,12 +181,12 @@ TEST_F(LockLinkTest, NothingIsAskedWithoutALink) {
   connect();
   wait({.timeout = 1min});
   lose();
-  EXPECT_EQ(locks().deadline(), now_ + 1min);
+  EXPECT_EQ(machine().deadline(), now_ + 1min);
   tick();
   EXPECT_EQ(completed(), Texts{"1 timed out"});
   // The server may still queue it.
-  EXPECT_TRUE(locks().wants_link(false));
-  EXPECT_FALSE(locks().wants_link(true));
+  EXPECT_TRUE(machine().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(true));
   connect();
   EXPECT_EQ(take(), Texts{"lock_release s:1"});
 }
@@ -207,19 +208,19 @@ TEST_F(LockLinkTest, GivingUpFailsThoseWithoutADeadline) {
   const auto released = hold({.key = "released"});
   wait();
   wait({.timeout = 1min});
-  locks().release(released, now_);
-  locks().confirm(held, 0s, now_);
-  locks().locked("key", now_);
+  machine().release(released, now_);
+  machine().confirm(held, 0s, now_);
+  machine().ask(primitives::locked_question("key"), now_);
   lose();
-  locks().give_up(kAway);
+  machine().give_up(kAway);
   auto outcomes = completed();
   std::ranges::sort(outcomes);
   EXPECT_EQ(outcomes,
             (Texts{"2 failed: away", "3 failed: away", "5 failed: away", "6 failed: away"}));
-  EXPECT_GT(locks().valid_for(held, now_), 0s);
+  EXPECT_GT(machine().valid_for(held, now_), 0s);
   // The one with a deadline waits on.
-  EXPECT_TRUE(locks().wants_link(true));
-  locks().give_up(kAway);
+  EXPECT_TRUE(machine().wants_link(true));
+  machine().give_up(kAway);
   EXPECT_EQ(completed(), Texts{});
   // What may be left at the server is taken back when it is there again.
   connect();
@@ -230,10 +231,10 @@ TEST_F(LockLinkTest, GivingUpFailsThoseWithoutADeadline) {
 
 TEST_F(LockLinkTest, GivingUpWithoutAnythingSentLeavesNothing) {
   acquire();
-  locks().locked("key", now_);
-  locks().give_up(kAway);
+  machine().ask(primitives::locked_question("key"), now_);
+  machine().give_up(kAway);
   EXPECT_EQ(completed().size(), 2U);
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
   connect();
   EXPECT_EQ(take(), Texts{});
 }
@@ -242,15 +243,15 @@ TEST_F(LockLinkTest, AbandoningAllGivesEverythingBack) {
   connect();
   hold();
   wait();
-  locks().release(hold({.key = "released"}), now_);
+  machine().release(hold({.key = "released"}), now_);
   take();
-  locks().abandon_all(now_);
+  machine().abandon_all(now_);
   auto sent = take();
   std::ranges::sort(sent);
   EXPECT_EQ(sent, (Texts{"lock_release s:1", "lock_release s:2"}));
   answer(number(1) + number(1) + number(1));
   EXPECT_EQ(completed(), Texts{});
-  EXPECT_FALSE(locks().wants_link(false));
+  EXPECT_FALSE(machine().wants_link(false));
   EXPECT_EQ(table_->scan(now_).next, base::kNever);
 }
 
@@ -275,7 +276,7 @@ TEST_F(LockLinkTest, AGrantDuringTheGreetingIsHeard) {
   push(array({bulk("subscribe"), bulk("dsync:inbox:s"), number(1)}));
   push(grant_message("s:1", kFence, 1'000'000'000));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_LE(locks().valid_for(id, now_), 5s);
+  EXPECT_LE(machine().valid_for(id, now_), 5s);
   take();
   answer(simple("PONG"));
   EXPECT_EQ(take(), Texts{});

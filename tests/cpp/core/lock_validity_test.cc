@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 constexpr std::int64_t kFence = 1'700'000'000'000'001;
 constexpr std::int64_t kServerStart = 1'000'000'000;  // µs
 
-class LockValidityTest : public LockMachineTest {
+class LockValidityTest : public MachineTest {
  protected:
   void SetUp() override { connect(); }
 
@@ -28,9 +28,9 @@ TEST_F(LockValidityTest, CountsFromTheQuestion) {
   const auto id = acquire();
   now_ += 2s;
   answer(granted(kFence));
-  EXPECT_EQ(locks().valid_for(id, now_), 28s);
-  EXPECT_EQ(locks().valid_for(id, now_ + 28s), 0s);
-  EXPECT_EQ(locks().valid_for(id, now_ + 1h), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 28s);
+  EXPECT_EQ(machine().valid_for(id, now_ + 28s), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_ + 1h), 0s);
 }
 
 TEST_F(LockValidityTest, AnAnswerThatIsTooLateIsWorthNothing) {
@@ -38,17 +38,17 @@ TEST_F(LockValidityTest, AnAnswerThatIsTooLateIsWorthNothing) {
   now_ += 3s;
   answer(granted(kFence));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
 }
 
 TEST_F(LockValidityTest, WithoutExpiryItIsForEver) {
   const auto id = acquire({.lease = 0s});
   now_ += 3s;
   answer(granted(kFence));
-  EXPECT_EQ(locks().valid_for(id, now_), base::Duration::max());
+  EXPECT_EQ(machine().valid_for(id, now_), base::Duration::max());
   const auto waiter = wait({.key = "other", .lease = 0s});
   push(grant_message("s:2", kFence, server_us()));
-  EXPECT_EQ(locks().valid_for(waiter, now_), base::Duration::max());
+  EXPECT_EQ(machine().valid_for(waiter, now_), base::Duration::max());
 }
 
 TEST_F(LockValidityTest, AMessageCountsByTheServersClock) {
@@ -58,7 +58,7 @@ TEST_F(LockValidityTest, AMessageCountsByTheServersClock) {
   // The loop was blocked while the message lay in the socket.
   now_ += 3s;
   push(grant_message("s:1", kFence, granted_us));
-  EXPECT_EQ(locks().valid_for(id, now_), 2s);
+  EXPECT_EQ(machine().valid_for(id, now_), 2s);
 }
 
 TEST_F(LockValidityTest, AMessageThatIsTooLateIsWorthNothing) {
@@ -67,7 +67,7 @@ TEST_F(LockValidityTest, AMessageThatIsTooLateIsWorthNothing) {
   now_ += 1min;
   push(grant_message("s:1", kFence, granted_us));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
 }
 
 TEST_F(LockValidityTest, ASlowAnswerCountsAgainstTheGrant) {
@@ -77,7 +77,7 @@ TEST_F(LockValidityTest, ASlowAnswerCountsAgainstTheGrant) {
   now_ += 1s;
   answer(reply({.server_us = server_us()}));
   push(grant_message("s:1", kFence, server_us()));
-  EXPECT_EQ(locks().valid_for(id, now_), 4s);
+  EXPECT_EQ(machine().valid_for(id, now_), 4s);
 }
 
 TEST_F(LockValidityTest, ALaterQuestionKnowsTheServersClockBetter) {
@@ -90,27 +90,27 @@ TEST_F(LockValidityTest, ALaterQuestionKnowsTheServersClockBetter) {
   answer(reply({.server_us = server_us(), .added = 0}));
   now_ += 10s;
   push(grant_message("s:1", kFence, server_us()));
-  EXPECT_EQ(locks().valid_for(1, now_), 5s);
+  EXPECT_EQ(machine().valid_for(1, now_), 5s);
 }
 
 TEST_F(LockValidityTest, BeforeTheFirstAnswerTheQuestionCounts) {
   const auto id = acquire();
   now_ += 2s;
   push(grant_message("s:1", kFence, server_us()));
-  EXPECT_EQ(locks().valid_for(id, now_), 3s);
+  EXPECT_EQ(machine().valid_for(id, now_), 3s);
 }
 
 TEST_F(LockValidityTest, NeverBeginsInTheFuture) {
   const auto id = wait({}, {.server_us = server_us()});
   push(grant_message("s:1", kFence, server_us() + 3'600'000'000));
-  EXPECT_EQ(locks().valid_for(id, now_), 5s);
+  EXPECT_EQ(machine().valid_for(id, now_), 5s);
 }
 
 TEST_F(LockValidityTest, SurvivesAClockThatStepsBack) {
   const auto id = wait({}, {.server_us = server_us()});
   push(grant_message("s:1", kFence, 0));
   EXPECT_EQ(completed(), Texts{"1 granted"});
-  EXPECT_EQ(locks().valid_for(id, now_), 0s);
+  EXPECT_EQ(machine().valid_for(id, now_), 0s);
 }
 
 // Another server after a failover, whose clock has nothing to do with the one before.
@@ -126,7 +126,7 @@ TEST_F(LockValidityTest, AnotherServerHasAnotherClock) {
   EXPECT_EQ(completed(), Texts{"1 granted"});
   // Not more than is left of the 5 s; and not less, since it came through a link that was made
   // after the loss.
-  EXPECT_EQ(locks().valid_for(id, now_), 2s);
+  EXPECT_EQ(machine().valid_for(id, now_), 2s);
 }
 
 TEST_F(LockValidityTest, AGrantMayComeBetweenTheLinks) {
@@ -141,7 +141,7 @@ TEST_F(LockValidityTest, AGrantMayComeBetweenTheLinks) {
   answer(simple("PONG"));
   now_ += 1s;
   push(grant_message("s:1", kFence, granted_us));
-  EXPECT_EQ(locks().valid_for(id, now_), 3s);
+  EXPECT_EQ(machine().valid_for(id, now_), 3s);
 }
 
 TEST_F(LockValidityTest, TheAnswerOfTheNewServerSetsTheClock) {
@@ -153,32 +153,32 @@ TEST_F(LockValidityTest, TheAnswerOfTheNewServerSetsTheClock) {
   const auto granted_us = server_us() + 3'600'000'000;
   now_ += 1s;
   push(grant_message("s:1", kFence, granted_us));
-  EXPECT_EQ(locks().valid_for(id, now_), 4s);
+  EXPECT_EQ(machine().valid_for(id, now_), 4s);
 }
 
 TEST_F(LockValidityTest, AConfirmationMakesItLonger) {
   const auto id = hold();
   now_ += 10s;
-  locks().confirm(id, 60s, now_);
+  machine().confirm(id, 60s, now_);
   const auto command = take_commands().at(0);
   EXPECT_EQ(in_short(command), "lock_renew s:1");
   EXPECT_EQ(command.back(), "60000");
   now_ += 1s;
   answer(array({number(1)}));
   EXPECT_EQ(completed(), Texts{"2 held"});
-  EXPECT_EQ(locks().valid_for(id, now_), 59s);
+  EXPECT_EQ(machine().valid_for(id, now_), 59s);
 }
 
 TEST_F(LockValidityTest, AConfirmationNeverMakesItShorter) {
   const auto id = hold();
-  locks().confirm(id, 1s, now_);
+  machine().confirm(id, 1s, now_);
   answer(array({number(1)}));
-  EXPECT_EQ(locks().valid_for(id, now_), 30s);
-  locks().confirm(id, 0s, now_);
+  EXPECT_EQ(machine().valid_for(id, now_), 30s);
+  machine().confirm(id, 0s, now_);
   EXPECT_EQ(take_commands().at(1).back(), "0");
   now_ += 1s;
   answer(array({number(1)}));
-  EXPECT_EQ(locks().valid_for(id, now_), 29s);
+  EXPECT_EQ(machine().valid_for(id, now_), 29s);
 }
 
 }  // namespace

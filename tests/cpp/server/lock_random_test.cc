@@ -79,7 +79,7 @@ class LockRandomTest : public ServerTest {
       if (operation.held || !operation.session->completed(operation.id)) continue;
       EXPECT_EQ(operation.session->outcome(operation.id), Outcome::kGranted);
       operation.held = true;
-      const auto fence = operation.session->locks().fence(operation.id);
+      const auto fence = operation.session->machine().fence(operation.id);
       EXPECT_GT(fence, last_fence_);
       last_fence_ = fence;
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "driver/clock.h"
+#include "primitives/commands.h"
 #include "support/live_session.h"
 #include "support/server_fixture.h"
 
@@ -47,10 +48,12 @@ TEST_F(LockTest, IsHeldAndFreed) {
   const auto id = a_.hold();
   EXPECT_EQ(redis_({"GET", kKey}), "'token'");
   EXPECT_EQ(a_.outcome(a_.confirm(id, 0s)), Outcome::kHeld);
-  EXPECT_EQ(a_.outcome(a_.locks().locked(kKey, driver::now())), Outcome::kLocked);
+  EXPECT_EQ(a_.outcome(a_.machine().ask(primitives::locked_question(kKey), driver::now())),
+            Outcome::kLocked);
   a_.release(id);
   EXPECT_EQ(a_.outcome(id), Outcome::kReleased);
-  EXPECT_EQ(a_.outcome(a_.locks().locked(kKey, driver::now())), Outcome::kFree);
+  EXPECT_EQ(a_.outcome(a_.machine().ask(primitives::locked_question(kKey), driver::now())),
+            Outcome::kFree);
   expect_nothing_left();
 }
 
@@ -85,8 +88,8 @@ TEST_F(LockTest, IsHandedOverInTheOrderOfAsking) {
 TEST_F(LockTest, FencingTokensGrow) {
   std::int64_t last = 0;
   const auto grows = [&](LiveSession& session, OperationId id) {
-    EXPECT_GT(session.locks().fence(id), last);
-    last = session.locks().fence(id);
+    EXPECT_GT(session.machine().fence(id), last);
+    last = session.machine().fence(id);
   };
   const auto first = a_.hold();
   grows(a_, first);
@@ -107,8 +110,8 @@ TEST_F(LockTest, IsNeverSaidToBeValidForTooLong) {
   const auto check = [&](LiveSession& session, OperationId id) {
     const auto left = std::chrono::milliseconds(ttl(kKey));
     // Both are rounded down to milliseconds by the server.
-    EXPECT_LE(session.locks().valid_for(id, driver::now()), left + 1ms);
-    EXPECT_GT(session.locks().valid_for(id, driver::now()), 1s);
+    EXPECT_LE(session.machine().valid_for(id, driver::now()), left + 1ms);
+    EXPECT_GT(session.machine().valid_for(id, driver::now()), 1s);
   };
   const auto first = a_.hold();
   check(a_, first);
@@ -120,7 +123,7 @@ TEST_F(LockTest, IsNeverSaidToBeValidForTooLong) {
   check(b_, second);
   EXPECT_EQ(b_.outcome(b_.confirm(second, 60s)), Outcome::kHeld);
   check(b_, second);
-  EXPECT_GT(b_.locks().valid_for(second, driver::now()), 50s);
+  EXPECT_GT(b_.machine().valid_for(second, driver::now()), 50s);
 }
 
 TEST_F(LockTest, ADeadSessionIsPassedByAtOnce) {
@@ -226,9 +229,9 @@ TEST_F(LockTest, ALeaseThatEndsFreesTheLock) {
   // It asks when the lease it was told of is over.
   const auto waiter = b_.queue(kPatient);
   EXPECT_EQ(outcome(b_, waiter), Outcome::kGranted);
-  EXPECT_EQ(a_.locks().valid_for(holder, driver::now()), 0s);
+  EXPECT_EQ(a_.machine().valid_for(holder, driver::now()), 0s);
   a_.leases().scan(driver::now());
-  EXPECT_EQ(a_.locks().take_losses(), std::vector{holder});
+  EXPECT_EQ(a_.machine().take_losses(), std::vector{holder});
   a_.release(holder);
   EXPECT_EQ(a_.outcome(holder), Outcome::kNotHeld);
   EXPECT_EQ(b_.outcome(b_.confirm(waiter, 0s)), Outcome::kHeld);
@@ -238,7 +241,7 @@ TEST_F(LockTest, AHolderWhoseLeaseEndedUnnoticedHearsItFromTheServer) {
   const auto holder = a_.hold();
   redis_({"DEL", kKey});
   EXPECT_EQ(a_.outcome(a_.confirm(holder, 30s)), Outcome::kNotHeld);
-  EXPECT_EQ(a_.locks().take_losses(), std::vector{holder});
+  EXPECT_EQ(a_.machine().take_losses(), std::vector{holder});
 }
 
 TEST_F(LockTest, WithoutALease) {
@@ -248,7 +251,7 @@ TEST_F(LockTest, WithoutALease) {
   a_.release(holder);
   EXPECT_EQ(outcome(b_, waiter), Outcome::kGranted);
   EXPECT_EQ(ttl(kKey), -1);
-  EXPECT_EQ(b_.locks().valid_for(waiter, driver::now()), base::Duration::max());
+  EXPECT_EQ(b_.machine().valid_for(waiter, driver::now()), base::Duration::max());
   b_.release(waiter);
   EXPECT_EQ(b_.outcome(waiter), Outcome::kReleased);
   expect_nothing_left();
@@ -275,7 +278,7 @@ TEST_F(LockTest, FindsWhatAnOldProcessFreed) {
 TEST_F(LockTest, ALockIsFreedByTheEndOfItsSession) {
   a_.hold();
   const auto waiter = b_.queue(kPatient);
-  a_.locks().abandon_all(driver::now());
+  a_.machine().abandon_all(driver::now());
   EXPECT_EQ(outcome(b_, waiter), Outcome::kGranted);
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "driver/clock.h"
+#include "primitives/commands.h"
 #include "resp/reader.h"
 #include "support/wire.h"
 
@@ -70,23 +71,23 @@ void LiveSession::disconnect() {
 
 LiveSession::OperationId LiveSession::acquire(const Wish& wish) {
   const auto time = now();
-  const auto id = locks().acquire(request_of(wish, time), time);
+  const auto id = machine().acquire(request_of(wish, time), time);
   flush();
   return id;
 }
 
 void LiveSession::release(OperationId id) {
-  locks().release(id, now());
+  machine().release(id, now());
   flush();
 }
 
 void LiveSession::abandon(OperationId id) {
-  locks().abandon(id, now());
+  machine().abandon(id, now());
   flush();
 }
 
 LiveSession::OperationId LiveSession::confirm(OperationId id, base::Duration lease) {
-  const auto question = locks().confirm(id, lease, now());
+  const auto question = machine().confirm(id, lease, now());
   flush();
   return question;
 }
@@ -99,7 +100,7 @@ LiveSession::Outcome LiveSession::outcome(OperationId id) {
 }
 
 void LiveSession::settle() {
-  const auto id = locks().locked("unused", now());
+  const auto id = machine().ask(primitives::locked_question("unused"), now());
   flush();
   outcome(id);
 }
@@ -177,7 +178,7 @@ std::string LiveSession::receive(Channel channel) {
 }
 
 void LiveSession::take_events() {
-  for (auto& completion : locks().take_completions()) {
+  for (auto& completion : machine().take_completions()) {
     const auto id = completion.id;
     outcomes_.insert_or_assign(id, std::move(completion));
   }

@@ -28,7 +28,7 @@ class LiveSession {
   LiveSession(driver::Address address, std::string name,
               std::shared_ptr<primitives::LeaseTable> table = {});
 
-  primitives::LockMachine& locks() { return session_.locks(); }
+  primitives::Machine& machine() { return session_.machine(); }
   primitives::LeaseTable& leases() { return *table_; }
   primitives::LossInbox& losses() { return *losses_; }
 

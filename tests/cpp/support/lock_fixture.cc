@@ -51,10 +51,10 @@ std::string in_short(const Command& command) {
   return result;
 }
 
-LockMachineTest::LockMachineTest()
+MachineTest::MachineTest()
     : session_({"s", 1, std::chrono::seconds(5), std::chrono::seconds(15)}, table_, losses_) {}
 
-void LockMachineTest::connect() {
+void MachineTest::connect() {
   session_.client().connected(Channel::kCommands, now_);
   session_.client().connected(Channel::kInbox, now_);
   drop_output(session_);
@@ -63,38 +63,38 @@ void LockMachineTest::connect() {
   ASSERT_TRUE(session_.client().ready());
 }
 
-void LockMachineTest::answer(const std::string& bytes) {
+void MachineTest::answer(const std::string& bytes) {
   session_.received(Channel::kCommands, bytes, now_);
 }
 
-void LockMachineTest::push(const std::string& bytes) {
+void MachineTest::push(const std::string& bytes) {
   session_.received(Channel::kInbox, bytes, now_);
 }
 
-base::Duration LockMachineTest::tick() {
+base::Duration MachineTest::tick() {
   const auto before = now_;
   now_ = std::max(now_, session_.deadline());
   session_.tick(now_);
   return now_ - before;
 }
 
-std::vector<Command> LockMachineTest::take_commands() {
+std::vector<Command> MachineTest::take_commands() {
   const auto result = commands_in(session_.client().output(Channel::kCommands));
   drop_output(session_);
   return result;
 }
 
-Texts LockMachineTest::take() {
+Texts MachineTest::take() {
   Texts result;
   for (const auto& command : take_commands()) result.push_back(in_short(command));
   return result;
 }
 
-primitives::OperationId LockMachineTest::acquire(const Wish& wish) {
-  return locks().acquire(request_of(wish, now_), now_);
+primitives::OperationId MachineTest::acquire(const Wish& wish) {
+  return machine().acquire(request_of(wish, now_), now_);
 }
 
-primitives::OperationId LockMachineTest::hold(const Wish& wish, std::int64_t fence) {
+primitives::OperationId MachineTest::hold(const Wish& wish, std::int64_t fence) {
   const auto id = acquire(wish);
   take();
   answer(granted(fence));
@@ -102,19 +102,20 @@ primitives::OperationId LockMachineTest::hold(const Wish& wish, std::int64_t fen
   return id;
 }
 
-primitives::OperationId LockMachineTest::wait(const Wish& wish, const Queued& queued) {
+primitives::OperationId MachineTest::wait(const Wish& wish, const Queued& queued) {
   const auto id = acquire(wish);
   take();
   answer(reply(queued));
   return id;
 }
 
-Texts LockMachineTest::completed() {
+Texts MachineTest::completed() {
   Texts result;
-  for (const auto& [id, outcome, error] : locks().take_completions()) {
+  for (const auto& [id, outcome, error, number] : machine().take_completions()) {
     auto& text = result.emplace_back(std::to_string(id));
     text.append(" ").append(primitives::name_of(outcome));
     if (!error.text.empty()) text.append(": ").append(error.text);
+    if (outcome == Outcome::kNumber) text.append(" ").append(std::to_string(number));
   }
   return result;
 }

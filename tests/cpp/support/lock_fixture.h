@@ -36,12 +36,12 @@ std::string grant_message(std::string_view operation, std::int64_t fence, std::i
 // A command in short: "lock_acquire s:1", or all its words.
 std::string in_short(const Command& command);
 
-class LockMachineTest : public ::testing::Test {
+class MachineTest : public ::testing::Test {
  protected:
   using Outcome = primitives::Outcome;
   using OperationId = primitives::OperationId;
 
-  LockMachineTest();
+  MachineTest();
 
   // Makes both links and answers their greeting.
   void connect();
@@ -65,7 +65,7 @@ class LockMachineTest : public ::testing::Test {
   // What has completed since the last call: "1 granted", "2 failed: OOM …".
   Texts completed();
 
-  primitives::LockMachine& locks() { return session_.locks(); }
+  primitives::Machine& machine() { return session_.machine(); }
 
   base::Time now_{std::chrono::hours(1)};
   std::shared_ptr<primitives::LeaseTable> table_ = std::make_shared<primitives::LeaseTable>();

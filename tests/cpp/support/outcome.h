@@ -30,6 +30,16 @@ inline std::string_view name_of(Outcome outcome) {
       return "failed";
     case Outcome::kLost:
       return "lost";
+    case Outcome::kBroken:
+      return "broken";
+    case Outcome::kDisagrees:
+      return "disagrees";
+    case Outcome::kOverLimit:
+      return "over limit";
+    case Outcome::kDone:
+      return "done";
+    case Outcome::kNumber:
+      return "number";
   }
   return "unknown";
 }

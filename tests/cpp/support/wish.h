@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/time.h"
-#include "primitives/lock.h"
+#include "primitives/machine.h"
 
 namespace dsync::tests {
 
@@ -19,7 +19,7 @@ struct Wish {
 };
 
 // The views of the request live as long as the wish.
-inline primitives::LockMachine::Request request_of(const Wish& wish, base::Time now) {
+inline primitives::Machine::Request request_of(const Wish& wish, base::Time now) {
   return {.key = wish.key,
           .token = wish.token,
           .lease = wish.lease,

@@ -1,0 +1,99 @@
+-- Make one operation wait for a notification, and give it the lock again if it came with the lock.
+--
+-- KEYS[1] lock     (string)  of the condition
+-- KEYS[2] queue    (zset)    waiters for the lock
+-- KEYS[3] fence    (string)  the latest grant, as lock_acquire describes it
+-- KEYS[4] waiting  (zset)    waiters for a notification, as wake.lua describes them
+-- KEYS[5] told     (zset)    those that were woken, likewise
+-- KEYS[6] counter  (string)  notifications by old processes, not taken yet
+-- KEYS[7] reserved (string)  how many of them are our own, meant for old waiters
+-- KEYS[8] window   (string)  only while a fleet migrates: see window.lua
+-- ARGV[1] token              of the lock object; empty: the operation came without the lock
+-- ARGV[2] operation          "<session>:<number>", the same when the command is sent again
+-- ARGV[3] lease     (ms)     of the lock, 0 is no expiry
+-- ARGV[4] first     (ms)     lease of a grant by message
+-- ARGV[5] kept      (ms)     life of the fence, longer than the lease
+-- ARGV[6] former             the operation that holds the lock, and gives it back to wait; empty where
+--                            that is known to have happened
+-- ARGV[7] verb               'wait', or 'leave': wants the lock again without a notification
+-- ARGV[8] heard              '1': an old process has notified since the last question
+-- ARGV[9] listened           channel of old waiters
+-- ARGV[10] listeners         channel that all of dsync subscribe to beside it
+-- ARGV[11] width    (ms)     as KEYS[8]
+--
+-- Returns a fencing token in 16 digits   woken, and holds the lock; without a lock it wakes by message
+--         '1'                            woken, without a lock
+--         {ms, rank, length, us, added}  waits for a notification, or, woken, for the lock: when to ask
+--                                        again (-1: whenever), place and length of that queue, the
+--                                        server's time, and whether it was not there before (1 or 0)
+--         -1                             the lock is not held by `former`, so nothing was done
+-- Publishes  grants and wake-ups to the inboxes of waiters that are due
+-- Complexity O(log N) for N waiters; each waiter whose process is gone is handled once
+
+local lock, queue, fence, waiting, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local counter, reserved, window = KEYS[6], KEYS[7], KEYS[8]
+local token, operation, lease, first, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local former, verb, heard, listened, listeners = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local width = ARGV[11]
+
+--@include holds.lua
+--@include hand_over.lua
+--@include window.lua
+--@include wake.lua
+--@include old_waiters.lua
+
+local clock = redis.call('TIME')
+local began = clock[1] * 1000000 + clock[2]
+local place = operation
+if token ~= '' then
+  place = operation .. ' ' .. first .. ' ' .. token
+end
+local again_in = -1
+if heard == '1' then
+  again_in = take_old_notifications(began)
+end
+local latest = redis.call('GET', fence)
+local is_former = former ~= '' and redis.call('GET', lock) == token and holds(latest, former)
+
+local woken = redis.call('ZSCORE', told, place)
+if verb == 'leave' then
+  redis.call('ZREM', waiting, place)
+  pass_on(place, began)
+  if is_former then
+    -- It never gave the lock back.
+    if lease ~= '0' then
+      redis.call('PEXPIRE', lock, lease)
+    end
+    return (grant(fence, latest, operation, lease))
+  end
+elseif woken and token == '' then
+  return '1'
+elseif not woken and not (token ~= '' and holds(latest, operation)) then
+  local fresh = 0
+  if not redis.call('ZSCORE', waiting, place) then
+    if former ~= '' and not is_former then
+      return -1
+    end
+    forget_stale_notifications()
+    fresh = redis.call('ZADD', waiting, began, place)
+    if is_former and not hand_over(lock, queue, fence, latest, nil) then
+      redis.call('DEL', lock)
+      redis.call('PEXPIRE', fence, FENCE_KEPT)
+    end
+  else
+    -- Somebody must find what no message tells.
+    for _, member in ipairs(redis.call('ZRANGE', told, 0, 9)) do
+      if not is_connected(string.match(member, '^[^:]+')) then
+        pass_on(member, began)
+      end
+    end
+    if not window_left(window, width) then
+      serve()
+    end
+  end
+  redis.call('PEXPIRE', waiting, TOLD_KEPT)
+  local rank = redis.call('ZRANK', waiting, place) + 1
+  return { again_in, rank, redis.call('ZCARD', waiting), began, fresh }
+end
+
+--@include take_or_queue.lua

@@ -1,0 +1,75 @@
+-- Included: the slots of a semaphore. Its counter holds the free ones, as every process of the fleet sees
+-- it, and while it is absent all but the permits in use are free. Needs `slots, queue, permits`.
+--
+-- A permit is a member "<operation>", whose score is the end of its lease (ms); its slot comes back then.
+-- Without a lease it is "<operation> -" until the waiter has confirmed that it knows; then nothing is
+-- known of it but the counter.
+
+-- How long (ms) a queue outlives the last question of a waiter, and a permit without lease its grant.
+local KEPT = 600000
+
+local function now_ms(clock)
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
+local function record(operation, lease)
+  if lease == '0' then
+    return operation .. ' -'
+  end
+  return operation
+end
+
+local function add_permit(operation, lease, clock)
+  local life = lease == '0' and KEPT or lease
+  return redis.call('ZADD', permits, 'NX', now_ms(clock) + life, record(operation, lease))
+end
+
+local function free_slots(value)
+  local free = redis.call('GET', slots)
+  if free then
+    return tonumber(free)
+  end
+  return math.max(tonumber(value) - redis.call('ZCARD', permits), 0)
+end
+
+-- Gives a slot to the oldest waiter whose process is alive. Returns its member, or nothing where there is
+-- none; `own` is not told: the caller answers it.
+local function hand_slot(clock, own)
+  while true do
+    local member = redis.call('ZPOPMIN', queue)[1]
+    if not member or member == own then
+      return member
+    end
+    local operation, session, first = string.match(member, '^(([^:]+):%d+) (%d+)$')
+    add_permit(operation, first, clock)
+    local message = operation .. ' 1 ' .. clock[1] .. ' ' .. clock[2]
+    if redis.call('PUBLISH', 'dsync:inbox:' .. session, message) > 0 then
+      return member
+    end
+    redis.call('ZREM', permits, record(operation, first))
+  end
+end
+
+-- Leaves a slot free whose permit is gone; where the counter is absent, that is all.
+local function free_one()
+  if redis.call('EXISTS', slots) == 1 then
+    redis.call('INCR', slots)
+  end
+end
+
+local function give_back(clock)
+  if not hand_slot(clock) then
+    free_one()
+  end
+end
+
+-- Takes back the slots of permits whose lease is over, and forgets what nobody confirmed.
+local function reclaim(clock)
+  local over = redis.call('ZRANGEBYSCORE', permits, '-inf', now_ms(clock), 'LIMIT', 0, 100)
+  for _, member in ipairs(over) do
+    redis.call('ZREM', permits, member)
+    if string.sub(member, -1) ~= '-' then
+      give_back(clock)
+    end
+  end
+end

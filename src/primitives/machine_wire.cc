@@ -1,0 +1,324 @@
+// How the machine understands what the server says: the C++ side of the headers in lua/. What it
+// says itself stands in commands.h.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "primitives/commands.h"
+#include "primitives/machine.h"
+
+namespace dsync::primitives {
+namespace {
+
+using State = Operation::State;
+using Meaning = Question::Meaning;
+
+// What old processes publish: to waiters of a condition or event, and to the parties of a barrier.
+constexpr std::string_view kGoWord = "1";
+constexpr std::string_view kReleaseWord = "release";
+
+// What a release or a call answers.
+enum class Answer : std::int64_t { kNotHeld = -1, kDone = 1, kOverLimit = 3 };
+
+// What a script answers to an operation of that kind instead of a grant or a place in a queue;
+// nothing where that is an error, or no answer at all.
+std::optional<Outcome> refusal(Kind kind, resp::ReplyView reply) {
+  const auto code = reply.integer();
+  if (code == 0 && !has_topic(kind)) return Outcome::kBusy;
+  if (code == -1 && kind == Kind::kRelock) return Outcome::kNotHeld;
+  if (code == -2 && kind == Kind::kBarrier) return Outcome::kBroken;
+  if (code == -3 && kind == Kind::kBarrier) return Outcome::kDisagrees;
+  return {};
+}
+
+// Reads the number that `text` starts with, and gives what is left.
+std::string_view take_number(std::string_view text, std::int64_t& number) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
+  return text.substr(static_cast<std::size_t>(result.ptr - text.data()));
+}
+
+base::Error server_error(resp::ReplyView reply) {
+  return {base::ErrorKind::kServer, std::string(reply.text())};
+}
+
+}  // namespace
+
+client::Cookie Machine::cookie(OperationId id, Verb verb) {
+  return id << 2 | static_cast<client::Cookie>(verb);
+}
+
+// ---- commands ----
+
+void Machine::send(OperationId id, Operation& operation, base::Time now) {
+  if (!client_.ready() || must_listen_first(operation)) return;
+  operation.in_flight = send_in_state(id, operation, now);
+}
+
+bool Machine::must_listen_first(const Operation& operation) const {
+  return operation.state == State::kWaiting && !operation.leaving &&
+         has_topic(operation.claim->kind) && !topics_.is_heard(*operation.claim);
+}
+
+bool Machine::send_in_state(OperationId id, Operation& operation, base::Time now) {
+  switch (operation.state) {
+    case State::kWaiting: {
+      const auto former = operations_.find(operation.subject);
+      operation.sent = now;
+      operation.reference = std::min(operation.reference, now);
+      send_wait({client_, cookie(id, Verb::kWait), now}, operation,
+                former == operations_.end() ? "" : former->second.claim->operation);
+      operation.heard = Operation::Heard::kNothing;
+      operation.stale = false;
+      return true;
+    }
+    case State::kReleasing: {
+      operation.resent = std::exchange(operation.release_sent, true);
+      const Route route{client_, cookie(id, Verb::kLeave), now};
+      if (operation.only_notification) {
+        send_condition_leave(route, *operation.claim, operation.knows);
+      } else {
+        send_leave(route, operation);
+      }
+      return true;
+    }
+    case State::kAsking:
+      operation.sent = now;
+      send_question({client_, cookie(id, Verb::kAsk), now}, *operation.question,
+                    session_ + ':' + std::to_string(id), operation.resent);
+      return true;
+    case State::kHeld:
+    case State::kTold:
+    case State::kLost:
+      return false;
+  }
+  return false;
+}
+
+// ---- replies ----
+
+void Machine::on_reply(client::Cookie cookie, resp::ReplyView reply, base::Time now) {
+  const auto it = operations_.find(cookie >> 2);
+  if (it == operations_.end()) return;
+  it->second.in_flight = false;
+  switch (static_cast<Verb>(cookie & 3)) {
+    case Verb::kWait:
+      return on_wait_reply(it, reply, now);
+    case Verb::kLeave:
+      return on_leave_reply(it, reply, now);
+    case Verb::kAsk:
+      return on_answer(it, reply);
+  }
+}
+
+void Machine::on_wait_reply(Operations::iterator it, resp::ReplyView reply, base::Time now) {
+  auto& [id, operation] = *it;
+  // Granted by a message, or withdrawn, while the question was on its way: the answer is old.
+  if (operation.state != State::kWaiting) return;
+  std::int64_t fence = 0;
+  if (!reply.is_error()) take_number(reply.text(), fence);
+  if (reply.size() == 5) {
+    on_queued(it, reply, now);
+  } else if (fence <= 0) {
+    on_wait_ended(it, reply, now);
+  } else if (operation.claim->kind == Kind::kEvent) {
+    on_topic(topic_of(Kind::kEvent, operation.claim->key).channel, kGoWord, now);
+  } else {
+    grant(id, operation, fence, operation.sent, operation.claim->lease, now);
+  }
+}
+
+void Machine::on_wait_ended(Operations::iterator it, resp::ReplyView reply, base::Time now) {
+  auto& [id, operation] = *it;
+  const auto refused = refusal(operation.claim->kind, reply);
+  if (!refused) {
+    complete(id, Outcome::kFailed, server_error(reply));
+    end_former(operation, true);
+    return withdraw(it, now);
+  }
+  if (*refused == Outcome::kBroken) return tell(id, Outcome::kBroken, now);
+  complete(id, *refused);
+  stop_waiting(id, operation, now);
+  end_former(operation, false);
+  operations_.erase(it);
+}
+
+void Machine::on_queued(Operations::iterator it, resp::ReplyView reply, base::Time now) {
+  auto& [id, operation] = *it;
+  const auto field = [&](std::size_t index) { return reply.at(index).integer().value_or(0); };
+  end_former(operation, false);
+  operation.reference = operation.sent;
+  operation.server_us = field(3);
+  const bool for_notification = &plan(operation) == &notification_plan_;
+  // There may be more of what was heard, but for others at the moment.
+  if (for_notification && field(0) >= 0) operation.heard = Operation::Heard::kGo;
+  plan(operation).queued(operation.claim->key, id,
+                         {.delay = operation.poll_delay,
+                          .rank = for_notification && field(0) >= 0 ? 1 : field(1),
+                          .length = field(2),
+                          .ttl = std::chrono::milliseconds(field(0))},
+                         now);
+  const bool forgotten = field(4) == 1 && std::exchange(operation.queued, true);
+  operation.queued = true;
+  if (operation.stale) send(id, operation, now);
+  if (forgotten) queue_again(id, operation, now);
+}
+
+// The server has lost the place of one operation, so perhaps the places of the others too.
+void Machine::queue_again(OperationId id, const Operation& operation, base::Time now) {
+  for (const auto other : plan(operation).waiters(operation.claim->key)) {
+    auto& waiter = operations_.at(other);
+    if (other == id || waiter.in_flight) continue;
+    waiter.queued = false;
+    send(other, waiter, now);
+  }
+}
+
+void Machine::on_leave_reply(Operations::iterator it, resp::ReplyView reply, base::Time now) {
+  auto& [id, operation] = *it;
+  if (!operation.orphan) {
+    const auto code = reply.integer();
+    if (!code) {
+      complete(id, Outcome::kFailed, server_error(reply));
+    } else if (Answer{*code} == Answer::kOverLimit) {
+      operation.state = State::kHeld;
+      leases_->add(operation.claim, losses_, base::Time());
+      return complete(id, Outcome::kOverLimit);
+    } else {
+      // Sent twice, the first has done it, unless the lease was over by then.
+      const bool done_before = operation.resent && now < operation.claim->valid();
+      const bool done = Answer{*code} == Answer::kDone || done_before;
+      complete(id, done ? Outcome::kReleased : Outcome::kNotHeld);
+    }
+  }
+  operations_.erase(it);
+}
+
+void Machine::on_answer(Operations::iterator it, resp::ReplyView reply) {
+  const auto operation = std::move(it->second);
+  const auto id = it->first;
+  operations_.erase(it);
+  if (operation.orphan) return;
+  const auto answer = (reply.size() == 1 ? reply.at(0) : reply).integer();
+  switch (operation.question->meaning) {
+    case Meaning::kHolds:
+      if (answer) return on_confirmed(id, operation, *answer == 1);
+      break;
+    case Meaning::kLocked:
+      if (answer) return complete(id, *answer == 0 ? Outcome::kFree : Outcome::kLocked);
+      break;
+    case Meaning::kCall:
+      if (!answer) break;
+      if (Answer{*answer} == Answer::kDone) return complete(id, Outcome::kDone);
+      if (Answer{*answer} == Answer::kOverLimit) return complete(id, Outcome::kOverLimit);
+      return on_confirmed(id, operation, false);
+    case Meaning::kNumber: {
+      if (reply.is_error()) break;
+      std::int64_t number = answer.value_or(0);
+      if (!answer) take_number(reply.text(), number);
+      completions_.push_back({id, Outcome::kNumber, {}, number});
+      return;
+    }
+  }
+  complete(id, Outcome::kFailed, server_error(reply));
+}
+
+void Machine::on_confirmed(OperationId id, const Operation& operation, bool held) {
+  if (!held || !holds(operation.subject)) {
+    lose(operation.subject);
+    return complete(id, Outcome::kNotHeld);
+  }
+  if (operation.wanted != base::Duration::zero()) {
+    operation.claim->extend_to(base::after(operation.sent, operation.wanted));
+  }
+  complete(id, Outcome::kHeld);
+}
+
+void Machine::on_resend(client::Cookie cookie, base::Time now) {
+  const auto it = operations_.find(cookie >> 2);
+  if (it == operations_.end()) return;
+  auto& [id, operation] = *it;
+  const bool release = static_cast<Verb>(cookie & 3) == Verb::kLeave;
+  if (release) operation.release_sent = operation.resent;
+  // An acquire of an operation that is being released by now is wanted no more.
+  if (release == (operation.state == State::kReleasing)) send(id, operation, now);
+}
+
+// ---- messages ----
+
+void Machine::on_message(std::string_view message, base::Time now) {
+  if (!message.starts_with(session_)) return;
+  message.remove_prefix(session_.size());
+  if (message.starts_with(':')) on_grant_message(message, now);
+  if (message.starts_with(' ')) on_round_message(message.substr(1), now);
+}
+
+void Machine::on_grant_message(std::string_view message, base::Time now) {
+  // ":<id> <fencing token> <seconds> <microseconds>", the time being the server's
+  std::array<std::int64_t, 4> fields{};
+  for (auto& field : fields) {
+    if (message.empty()) return;
+    message = take_number(message.substr(1), field);
+  }
+  const auto [number, fence, seconds, microseconds] = fields;
+  const auto id = static_cast<OperationId>(number);
+  const auto it = operations_.find(id);
+  // Of an operation that was withdrawn: the withdrawal that follows gives it back.
+  if (it == operations_.end() || it->second.state != State::kWaiting) return;
+  auto& operation = it->second;
+  auto granted = operation.reference;
+  if (operation.server_us != 0) {
+    granted += std::chrono::microseconds(seconds * 1'000'000 + microseconds - operation.server_us);
+  }
+  grant(id, operation, fence, std::clamp(granted, base::Time(), now),
+        operation.claim->first_lease(), now);
+}
+
+void Machine::on_round_message(std::string_view message, base::Time now) {
+  // "<outcome> <id> …"
+  const auto outcome = message.starts_with("open ") ? Outcome::kGranted : Outcome::kBroken;
+  message.remove_prefix(std::min(message.find(' '), message.size()));
+  while (!message.empty()) {
+    std::int64_t number = 0;
+    message = take_number(message.substr(1), number);
+    const auto it = operations_.find(static_cast<OperationId>(number));
+    if (it != operations_.end() && it->second.state == State::kWaiting)
+      tell(it->first, outcome, now);
+  }
+}
+
+void Machine::on_topic(std::string_view channel, std::string_view message, base::Time now) {
+  const auto waiters = topics_.waiters(channel);
+  if (waiters.empty()) return;
+  auto& oldest = operations_.at(waiters.front());
+  if (oldest.claim->kind == Kind::kEvent) {
+    if (message != kGoWord) return;
+    for (const auto id : waiters) tell(id, Outcome::kGranted, now);
+    return;
+  }
+  const bool go = message == kGoWord || message == kReleaseWord;
+  oldest.heard = go ? Operation::Heard::kGo : Operation::Heard::kOther;
+  if (oldest.in_flight) {
+    oldest.stale = true;
+  } else {
+    send(waiters.front(), oldest, now);
+  }
+}
+
+void Machine::on_subscribed(std::string_view channel, const base::Error& error, base::Time now) {
+  const bool refused = !error.text.empty();
+  refused ? topics_.on_refused(channel) : topics_.on_subscribed(channel);
+  for (const auto id : topics_.waiters(channel)) {
+    const auto it = operations_.find(id);
+    if (refused) {
+      complete(id, Outcome::kFailed, error);
+      end_former(it->second, true);
+      withdraw(it, now);
+    } else if (!it->second.queued && !it->second.in_flight) {
+      send(id, it->second, now);
+    }
+  }
+}
+
+}  // namespace dsync::primitives
