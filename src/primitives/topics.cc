@@ -66,7 +66,8 @@ void Topics::on_subscribed(std::string_view channel) {
   const auto it = entries_.find(channel);
   if (it == entries_.end()) return;
   --it->second.unanswered;
-  if (!it->second.wanted && it->second.unanswered == 0) entries_.erase(it);
+  const auto& entry = it->second;
+  if (!entry.wanted && entry.unanswered == 0 && entry.waiters.empty()) entries_.erase(it);
 }
 
 void Topics::on_refused(std::string_view channel) {

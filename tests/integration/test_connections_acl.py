@@ -6,7 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dsync import DistributedLock
+from dsync import (
+    DistributedBarrier,
+    DistributedBoundedSemaphore,
+    DistributedCondition,
+    DistributedEvent,
+    DistributedLock,
+    DistributedSemaphore,
+)
 from redis import exceptions
 from redis.asyncio import Redis
 
@@ -24,20 +31,37 @@ from tests.support.waiting import eventually
 LUA = Path(__file__).parents[2] / "lua"
 KEYS = ("~distributed_lock_*", "~{distributed_lock_*")
 CHANNELS = ("&dsync:inbox:*",)
+# Of the other primitives, beside these.
+OTHER_KEYS = ("~distributed_*", "~{distributed_*", "~condition_*", "~event_*", "~{event_*")
+OTHER_CHANNELS = (
+    "&condition_*",
+    "&{distributed_lock_*",
+    "&distributed_lock_*",
+    "&distributed_barrier_*",
+    "&event_*",
+)
 # What the client itself sends; the rest is what the scripts call.
 COMMANDS = {"eval", "evalsha", "exists", "subscribe", "ping"}
 
 
-def commands_of_the_scripts() -> set[str]:
-    text = "".join(path.read_text() for path in LUA.rglob("*.lua"))
-    return {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", text)}
+def with_includes(script: Path) -> str:
+    text = script.read_text()
+    names = re.findall(r"--@include (\S+)", text)
+    return text + "".join(with_includes(LUA / "include" / name) for name in names)
+
+
+def commands_of(scripts: str) -> set[str]:
+    """What the scripts call whose names match the pattern."""
+    text = "".join(with_includes(path) for path in LUA.glob(scripts))
+    return {name.lower() for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", text)}
 
 
 def rules(commands: set[str], *others: str) -> str:
     return " ".join(["on", ">secret", *others, *(f"+{name}" for name in sorted(commands))])
 
 
-ALL = COMMANDS | commands_of_the_scripts()
+ALL = COMMANDS | commands_of("lock_*.lua")
+OF_OTHERS = COMMANDS | {"get", "unsubscribe"} | commands_of("*.lua")
 MINIMAL = rules(ALL, *KEYS, *CHANNELS)
 
 
@@ -109,6 +133,85 @@ async def test_the_inbox_of_such_a_user_stays_when_it_is_pinged(
         assert before == after
         assert len(before) == 1
         await lock.release()
+
+
+async def use_the_others(client: Redis, key: str) -> None:
+    """Let each of the other primitives take its usual ways."""
+    for lease in (30.0, None):
+        bounded = DistributedBoundedSemaphore(client, key, 1, lease=lease)
+        async with bounded:
+            assert await bounded.locked()
+    await DistributedSemaphore(client, key, 1).release()
+    async with DistributedSemaphore(client, key, 1, lease=0.2) as semaphore:
+        assert await semaphore.owned()
+        await semaphore.extend(1)
+    condition = DistributedCondition(client, key)
+    waiter = asyncio.create_task(condition.wait())
+    async with condition:
+        async with asyncio.timeout(10):
+            while not waiter.done():
+                await condition.notify()
+    await waiter
+    await use_barrier_and_event(client, key)
+
+
+async def use_barrier_and_event(client: Redis, key: str) -> None:
+    barrier = DistributedBarrier(client, key, 2)
+    await asyncio.gather(barrier.wait(), barrier.wait())
+    cancelled = asyncio.create_task(barrier.wait())
+    async with asyncio.timeout(10):
+        while not cancelled.done() and await barrier.n_waiting() == 0:
+            pass
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    await barrier.reset()
+    event = DistributedEvent(client, key)
+    waiter = asyncio.create_task(event.wait())
+    await event.set()
+    await waiter
+    assert await event.is_set()
+    await event.clear()
+
+
+OF_OTHERS_RULES = ("resetchannels", *OTHER_KEYS, *CHANNELS, *OTHER_CHANNELS)
+
+
+async def test_a_user_with_the_rights_that_the_readme_gives_can_use_all_primitives(
+    make_server: Callable[..., RedisServer], key: str
+) -> None:
+    readme = (LUA.parent / "README.md").read_text()
+    for right in (*sorted(f"+{name}" for name in OF_OTHERS - {"ping"}), *OF_OTHERS_RULES[1:]):
+        assert right in readme, f"the README does not name {right}"
+    server = make_server(users=[f"small {rules(OF_OTHERS, *OF_OTHERS_RULES)}"])
+    async with server.client(username="small", password="secret") as client:
+        await soon(use_the_others(client, key))
+        await soon(use_the_others(client, f"{{{key}}}"))
+    with server.sync() as admin:
+        assert admin.acl_log() == []
+
+
+@pytest.mark.parametrize("missing", ["hset", "pubsub", "zrange", "incr", "zrangebyscore"])
+async def test_without_a_right_that_another_primitive_needs_it_says_so(
+    make_server: Callable[..., RedisServer], key: str, missing: str
+) -> None:
+    small = rules(OF_OTHERS - {missing}, *OF_OTHERS_RULES)
+    server = make_server(users=[f"small {small}"])
+    async with server.client(username="small", password="secret") as client:
+        with pytest.raises(exceptions.NoPermissionError, match=key) as caught:
+            await soon(use_the_others(client, key))
+        assert "README" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", OTHER_CHANNELS)
+async def test_without_the_right_to_a_channel_of_old_processes_the_waiter_is_told(
+    make_server: Callable[..., RedisServer], key: str, missing: str
+) -> None:
+    others = [each for each in OF_OTHERS_RULES if each != missing]
+    server = make_server(users=[f"small {rules(OF_OTHERS, *others)}"])
+    tagged = f"{{{key}}}" if missing == "&distributed_lock_*" else key
+    async with server.client(username="small", password="secret") as client:
+        with pytest.raises(exceptions.NoPermissionError, match=key):
+            await soon(use_the_others(client, tagged))
 
 
 # What the inbox or a cancelled waiter must not do nobody is there to be told, and some is rare.

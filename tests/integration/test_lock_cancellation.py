@@ -111,7 +111,7 @@ async def test_acquire_that_asks_again_for_a_doubtful_lease_cancelled_at_each_aw
     server: RedisServer, redis: Redis, key: str, late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every grant counts as one that took too long to arrive.
-    monkeypatch.setattr("dsync.lock._DOUBTFUL", NEVER)
+    monkeypatch.setattr("dsync._leased._DOUBTFUL", NEVER)
     places = 0
     while await cancelled_at(DistributedLock(redis, key).acquire(), places, late):
         places += 1

@@ -1,5 +1,6 @@
 """What the contract fixes: names, parameters and defaults; and that the stubs tell the truth."""
 
+import asyncio
 import importlib.metadata
 import inspect
 import os
@@ -9,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiodistributor.distibuted_semaphore
+import aiodistributor.distributed_barrier
+import aiodistributor.distributed_bounded_semaphore
+import aiodistributor.distributed_condition
+import aiodistributor.distributed_event
 import aiodistributor.distributed_lock
 import dsync
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OldLock = aiodistributor.distributed_lock.DistributedLock
 
 Parameters = list[tuple[str, Any]]
 REQUIRED = inspect.Parameter.empty
@@ -29,8 +34,32 @@ def parameters(function: Callable[..., Any], *, keyword_only: bool = False) -> P
     ]
 
 
+PRIMITIVES: dict[type, type] = {
+    dsync.DistributedLock: aiodistributor.distributed_lock.DistributedLock,
+    dsync.DistributedSemaphore: aiodistributor.distibuted_semaphore.DistributedSemaphore,
+    dsync.DistributedBoundedSemaphore: (
+        aiodistributor.distributed_bounded_semaphore.DistributedBoundedSemaphore
+    ),
+    dsync.DistributedCondition: aiodistributor.distributed_condition.DistributedCondition,
+    dsync.DistributedBarrier: aiodistributor.distributed_barrier.DistributedBarrier,
+    dsync.DistributedEvent: aiodistributor.distributed_event.DistributedEvent,
+}
+each_primitive = pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda each: each.__name__)
+
+SLEEP: Parameters = [("acquire_sleep_delay", 0.1), ("acquire_timeout", None)]
+LEASED: Parameters = [
+    ("lease", 30.0),
+    ("auto_renew", True),
+    ("on_lost", None),
+    ("cancel_on_lost", False),
+    ("migration_window", None),
+]
+HELD = {"acquire", "release", "locked", "try_acquire", "owned", "extend", "valid_for", "lost"}
+
+
 def test_all_names_what_the_package_gives() -> None:
-    assert sorted(dsync.__all__) == ["DistributedLock", "LockLostError", "close"]
+    others = ["BrokenBarrierError", "LockLostError", "close"]
+    assert sorted(dsync.__all__) == sorted([each.__name__ for each in PRIMITIVES] + others)
     for name in dsync.__all__:
         assert hasattr(dsync, name)
 
@@ -50,72 +79,104 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(dsync.__file__).parent / "py.typed").is_file()
 
 
-def test_the_constructor_is_that_of_the_contract() -> None:
-    assert parameters(dsync.DistributedLock) == [
-        ("redis", REQUIRED),
-        ("key", REQUIRED),
-        ("acquire_sleep_delay", 0.1),
-        ("acquire_timeout", None),
-    ]
-    assert parameters(dsync.DistributedLock, keyword_only=True) == [
-        ("lease", 30.0),
-        ("auto_renew", True),
-        ("on_lost", None),
-        ("cancel_on_lost", False),
-    ]
+@pytest.mark.parametrize(
+    ("primitive", "positional", "keyword_only"),
+    [
+        (dsync.DistributedLock, ["redis", "key", *SLEEP], LEASED),
+        (dsync.DistributedSemaphore, ["redis", "key", "value", *SLEEP], LEASED),
+        (dsync.DistributedBoundedSemaphore, ["redis", "key", "value", *SLEEP], LEASED),
+        (dsync.DistributedCondition, ["redis", "key", *SLEEP], LEASED),
+        (dsync.DistributedBarrier, ["redis", "key", "parties"], []),
+        (dsync.DistributedEvent, ["redis", "name", ("consumer_timeout", 5)], []),
+    ],
+)
+def test_the_constructors_are_those_of_the_contract(
+    primitive: type, positional: list[Any], keyword_only: Parameters
+) -> None:
+    expected = [(each, REQUIRED) if isinstance(each, str) else each for each in positional]
+    assert parameters(primitive) == expected
+    assert parameters(primitive, keyword_only=True) == keyword_only
 
 
 @pytest.mark.parametrize(
-    ("method", "expected"),
+    ("primitive", "method", "expected"),
     [
-        ("acquire", [("acquire_sleep_delay", None), ("acquire_timeout", None)]),
-        ("release", []),
-        ("locked", []),
-        ("try_acquire", []),
-        ("owned", []),
-        ("extend", [("seconds", REQUIRED)]),
+        *((each, "acquire", [(name, None) for name, _ in SLEEP]) for each in list(PRIMITIVES)[:4]),
+        *((each, "release", []) for each in list(PRIMITIVES)[:4]),
+        *((each, "locked", []) for each in list(PRIMITIVES)[:4]),
+        *((each, "try_acquire", []) for each in list(PRIMITIVES)[:3]),
+        *((each, "owned", []) for each in list(PRIMITIVES)[:3]),
+        *((each, "extend", [("seconds", REQUIRED)]) for each in list(PRIMITIVES)[:3]),
+        (dsync.DistributedCondition, "wait", []),
+        (dsync.DistributedCondition, "wait_for", [("predicate", REQUIRED)]),
+        (dsync.DistributedCondition, "notify", [("n", 1)]),
+        (dsync.DistributedCondition, "notify_all", []),
+        *((dsync.DistributedBarrier, name, []) for name in ("wait", "reset", "abort", "n_waiting")),
+        *((dsync.DistributedBarrier, name, []) for name in ("_reset_count", "_publish_release")),
+        *((dsync.DistributedEvent, name, []) for name in ("is_set", "set", "clear", "wait")),
     ],
 )
-def test_the_coroutine_methods_are_those_of_the_contract(method: str, expected: Parameters) -> None:
-    function = getattr(dsync.DistributedLock, method)
+def test_the_coroutine_methods_are_those_of_the_contract(
+    primitive: type, method: str, expected: Parameters
+) -> None:
+    function = getattr(primitive, method)
     assert inspect.iscoroutinefunction(function)
     assert parameters(function)[1:] == expected
     assert parameters(function, keyword_only=True) == []
 
 
-def test_the_rest_of_the_lock_is_plain() -> None:
+def test_the_rest_is_plain() -> None:
     assert not inspect.iscoroutinefunction(dsync.DistributedLock.valid_for)
     assert isinstance(dsync.DistributedLock.fencing_token, property)
     assert isinstance(dsync.DistributedLock.lost, property)
+    assert isinstance(dsync.DistributedBarrier.parties, property)
     assert inspect.iscoroutinefunction(dsync.close)
 
 
-def test_the_lock_has_no_other_public_names() -> None:
-    public = {name for name in dir(dsync.DistributedLock) if not name.startswith("_")}
-    documented = {"acquire", "release", "locked", "try_acquire", "owned", "extend"}
-    assert public == documented | {"valid_for", "fencing_token", "lost"}
+@pytest.mark.parametrize(
+    ("primitive", "documented"),
+    [
+        (dsync.DistributedLock, HELD | {"fencing_token"}),
+        (dsync.DistributedSemaphore, HELD),
+        (dsync.DistributedBoundedSemaphore, HELD),
+        (
+            dsync.DistributedCondition,
+            {"acquire", "release", "locked", "wait", "wait_for", "notify", "notify_all"},
+        ),
+        (dsync.DistributedBarrier, {"wait", "reset", "abort", "n_waiting", "parties"}),
+        (dsync.DistributedEvent, {"is_set", "set", "clear", "wait"}),
+    ],
+)
+def test_there_are_no_other_public_names(primitive: type, documented: set[str]) -> None:
+    assert {name for name in dir(primitive) if not name.startswith("_")} == documented
 
 
-@pytest.mark.parametrize("method", ["__init__", "acquire", "release", "locked", "__aexit__"])
-def test_the_positional_parameters_are_those_of_the_old_package(method: str) -> None:
-    old, new = getattr(OldLock, method), getattr(dsync.DistributedLock, method)
-    assert parameters(new) == parameters(old)
-    assert inspect.iscoroutinefunction(new) == inspect.iscoroutinefunction(old)
-
-
-def test_the_lock_has_every_public_name_of_the_old_one() -> None:
-    # The text of its script is nobody's business.
-    old = {name for name in dir(OldLock) if not name.startswith("_")} - {"LUA_RELEASE_SCRIPT"}
-    assert old <= set(dir(dsync.DistributedLock))
+@each_primitive
+def test_everything_public_of_the_old_package_is_there_with_the_same_parameters(
+    primitive: type,
+) -> None:
+    old = PRIMITIVES[primitive]
+    # The texts of its scripts are nobody's business.
+    names = {name for name in dir(old) if not name.startswith(("_", "LUA_"))}
+    for name in names | {"__init__", "__aexit__"} & set(vars(old)):
+        theirs, ours = getattr(old, name), getattr(primitive, name)
+        assert parameters(ours) == parameters(theirs), name
+        assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs), name
 
 
 def test_every_public_object_is_documented() -> None:
     assert dsync.__doc__
     for name in dsync.__all__:
-        assert getattr(dsync, name).__doc__
-    for name in dir(dsync.DistributedLock):
-        if not name.startswith("_"):
-            assert getattr(dsync.DistributedLock, name).__doc__, name
+        public = getattr(dsync, name)
+        assert public.__doc__
+        if public in PRIMITIVES:
+            for method in dir(public):
+                assert method.startswith("_") or getattr(public, method).__doc__, method
+
+
+def test_a_broken_barrier_is_the_error_of_the_old_package_and_of_asyncio() -> None:
+    assert issubclass(dsync.BrokenBarrierError, ValueError)
+    assert issubclass(dsync.BrokenBarrierError, asyncio.BrokenBarrierError)
 
 
 def test_the_stubs_of_the_core_tell_the_truth() -> None:
