@@ -72,7 +72,7 @@ class Children:
         self._children: list[Child] = []
 
     def __enter__(self) -> Children:
-        signal.signal(signal.SIGCHLD, lambda *_: self._check())
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._check())
         return self
 
     def __exit__(

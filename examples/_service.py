@@ -14,9 +14,19 @@ REDIS = web.AppKey("redis", Redis)
 async def redis_client(app: web.Application) -> AsyncIterator[None]:
     """Open the Redis client of an application (REDIS_URL), and close it at the end."""
     url = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
-    app[REDIS] = Redis.from_url(url)
+    app[REDIS] = Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
     yield
     await app[REDIS].aclose()
+
+
+def concurrency() -> int:
+    """Return how much a node does at a time (CONCURRENCY)."""
+    return int(os.environ.get("CONCURRENCY", "8"))
+
+
+def work_seconds() -> float:
+    """Return how long a node works for one request or job (WORK_MS)."""
+    return float(os.environ.get("WORK_MS", "1")) / 1e3
 
 
 def serve(app: web.Application) -> None:

@@ -17,7 +17,10 @@ from tempfile import TemporaryDirectory
 from examples._processes import HOST, Child, Children, DemoError, is_free, start_redis
 
 # Each is a package with the modules `node` and `monitor`.
-SCENARIOS = {"lock": "examples.distributed_lock"}
+SCENARIOS = {
+    "condition": "examples.distributed_condition",
+    "lock": "examples.distributed_lock",
+}
 
 DESCRIPTION = "Start processes that share one dsync primitive, and show how they fare."
 NODE_OFFSETS = range(-9, -4)
@@ -54,9 +57,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     option("primitive", choices=SCENARIOS, help="what to show: %(choices)s")
     option("--once", action="store_true", help="end after one run; exit code 1 if it went wrong")
     option("--port", type=_port, default=8090, metavar="P", help=PORT_HELP)
-    option("--requests", type=_positive, default=200, metavar="N", help="to each node in a run")
+    option(
+        "--requests",
+        type=_positive,
+        default=200,
+        metavar="N",
+        help="requests (or jobs) for each node in a run",
+    )
     option("--concurrency", type=_positive, default=8, metavar="N", help="of them at a time")
-    option("--work", type=float, default=1.0, metavar="MS", help="under the lock, default 1 ms")
+    option("--work", type=float, default=1.0, metavar="MS", help="for each of them, default 1 ms")
     return parser.parse_args(arguments)
 
 

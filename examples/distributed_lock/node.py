@@ -6,14 +6,13 @@ Settings (environment): REDIS_URL, HOST, PORT, WORK_MS (milliseconds of work und
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import asdict
 from time import perf_counter
 
 from aiohttp import web
 from dsync import DistributedLock
 
-from examples._service import REDIS, redis_client, serve
+from examples._service import REDIS, redis_client, serve, work_seconds
 from examples.distributed_lock.stats import COUNTER, Grant
 
 WORK_SECONDS = web.AppKey("work_seconds", float)
@@ -40,7 +39,7 @@ async def count(request: web.Request) -> web.Response:
 def main() -> None:
     """Serve `POST /count`."""
     app = web.Application()
-    app[WORK_SECONDS] = float(os.environ.get("WORK_MS", "1")) / 1e3
+    app[WORK_SECONDS] = work_seconds()
     app.cleanup_ctx.append(redis_client)
     app.router.add_post("/count", count)
     serve(app)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
+
+from examples._statistics import WaitTimes, wait_times
 
 COUNTER = "demo_counter"
 
@@ -21,16 +22,11 @@ class Grant:
     hold_ms: float
 
 
-@dataclass(frozen=True)
-class NodeStats:
+class NodeStats(WaitTimes):
     """How the requests of one node fared."""
 
     node: str
     requests: int
-    wait_mean_ms: float
-    wait_p50_ms: float
-    wait_p99_ms: float
-    wait_max_ms: float
     hold_mean_ms: float
 
 
@@ -77,19 +73,10 @@ def grow_together(grants: Sequence[Grant]) -> bool:
     )
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile of numbers that are sorted already."""
-    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
-
-
 def _summarize_node(node: str, grants: Sequence[Grant]) -> NodeStats:
-    waits = sorted(grant.wait_ms for grant in grants)
-    return NodeStats(
-        node=node,
-        requests=len(grants),
-        wait_mean_ms=round(fmean(waits), 3),
-        wait_p50_ms=round(percentile(waits, 50), 3),
-        wait_p99_ms=round(percentile(waits, 99), 3),
-        wait_max_ms=round(waits[-1], 3),
-        hold_mean_ms=round(fmean(grant.hold_ms for grant in grants), 3),
-    )
+    return {
+        "node": node,
+        "requests": len(grants),
+        **wait_times(grant.wait_ms for grant in grants),
+        "hold_mean_ms": round(fmean(grant.hold_ms for grant in grants), 3),
+    }
