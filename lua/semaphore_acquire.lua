@@ -30,19 +30,21 @@ reclaim(clock)
 local free = free_slots(value)
 local queued = redis.call('EXISTS', queue) == 1
 
+-- Returns nothing where it has a permit already.
 local function take()
   if add_permit(operation, lease, clock) == 1 then
     redis.call('SET', slots, free - 1)
+    return '1'
   end
-  return '1'
 end
 
-if free > 0 and not queued then
-  return take()
+if free > 0 and not queued and take() then
+  return '1'
 end
 if redis.call('ZSCORE', permits, record(operation, lease)) then
   -- Granted before, and the answer was lost: the lease counts from the question, as if it were new.
   if lease ~= '0' then
+    write_anyway()
     redis.call('ZADD', permits, 'XX', now_ms(clock) + lease, operation)
   end
   return '1'

@@ -27,13 +27,14 @@ reclaim(clock)
 if happened(done, operation, again) then
   return 1
 end
+if verb == 'bounded' and not within_limit(limit) then
+  return 3
+end
+local free = free_slots(value)
+write_anyway()
 if verb == 'bounded' then
-  if not within_limit(limit) then
-    return 3
-  end
   redis.call('SET', limit, value, 'NX')
 end
 note(done, operation)
-local free = free_slots(value)
 redis.call('SET', slots, hand_slot(clock) and free or free + 1)
 return 1

@@ -25,6 +25,7 @@ for i = 1, #KEYS / 3 do
       held[i] = 1
       -- Never shorter: a longer lease may have been asked for over another connection.
       if now_ms(clock) + lease > tonumber(ending) then
+        write_anyway()
         redis.call('ZADD', permits, 'XX', now_ms(clock) + lease, operation)
       end
     end

@@ -12,6 +12,12 @@ local function now_ms(clock)
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 
+-- A server that is out of memory refuses what adds, but only as the first write of a script. What holds
+-- a permit, or gives one back, must not fail for that: it writes this before, which changes nothing.
+local function write_anyway()
+  redis.call('ZREM', permits, '')
+end
+
 local function record(operation, lease)
   if lease == '0' then
     return operation .. ' -'
@@ -36,7 +42,14 @@ end
 -- none; `own` is not told: the caller answers it.
 local function hand_slot(clock, own)
   while true do
-    local member = redis.call('ZPOPMIN', queue)[1]
+    local popped
+    if own then
+      popped = redis.call('ZPOPMIN', queue)
+    else
+      -- What is given back has been taken away before, so a queue that is none must not stop it.
+      popped = redis.pcall('ZPOPMIN', queue)
+    end
+    local member = popped[1]
     if not member or member == own then
       return member
     end

@@ -22,6 +22,10 @@ def check_seconds(name: str, value: object, *, positive: bool = False) -> None:
     """Refuse what is not a time in seconds; 0 is one unless ``positive``, infinity likewise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must not be greater than any float") from None
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name} must not be negative or NaN, but is {value!r}")
     if positive and not 0 < value < math.inf:

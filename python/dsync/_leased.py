@@ -152,14 +152,8 @@ class Leased(Primitive):
         self._loss = None
 
     def _begin(self, session: Session, operation: int) -> None:
-        hold = Hold(session, operation)
         session.holders[operation] = ref(self)
-        for other in self._holds:
-            # This task has lost it before, and takes it again instead of a release.
-            if other.lost and other.task is hold.task:
-                self._drop(other.operation)
-                other.session.abandon(other.operation)
-        self._holds += (hold,)
+        self._holds += (Hold(session, operation),)
         self._lost = False
         if self._loss is not None:
             self._loss.clear()

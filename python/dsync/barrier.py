@@ -20,15 +20,16 @@ _POLL_DELAY = (
 class DistributedBarrier(Primitive):
     """A place where ``parties`` tasks, of whatever processes, wait until all of them are there.
 
-    It opens for exactly ``parties`` that live and still wait: one that was cancelled or whose process
-    is gone does not count. It can be used again at once, for round after round, and no round sees
-    anything of another.
+    It opens for exactly ``parties`` that live and still wait: one that was cancelled or whose
+    process is gone does not count. It can be used again at once, for round after round, and no
+    round sees anything of another.
 
     One object may be used by many tasks. Connections are as with ``DistributedLock``; a party that
     waits while the server stays away gets ``redis.exceptions.ConnectionError``, and does not count.
 
     :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
-    :param key: name of the barrier; ``distributed_barrier_count_{key}`` in Redis counts the arrivals
+    :param key: name of the barrier; ``distributed_barrier_count_{key}`` in Redis counts the
+        arrivals
     :param parties: how many open it, >= 1; the same for all objects of a key
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value

@@ -7,6 +7,9 @@ import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import ref
+
+from redis.exceptions import RedisError
 
 from dsync import _core
 from dsync._checks import check_count
@@ -22,24 +25,38 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+def _without_owning(
+    condition: DistributedCondition,
+    callback: Callable[[DistributedCondition], Awaitable[None] | None],
+) -> Callable[[DistributedLock], Awaitable[None] | None]:
+    """Give the callback of the condition's lock, which must not keep the condition alive."""
+    reference = ref(condition)
+
+    def on_lost(_: DistributedLock) -> Awaitable[None] | None:
+        alive = reference()
+        return None if alive is None else callback(alive)
+
+    return on_lost
+
+
 class DistributedCondition(Primitive):
-    """A lock, and a place to wait until another task, of whatever process, says that things changed.
+    """A lock, and a place to wait until a task of any process says that things have changed.
 
     Use it as ``async with DistributedCondition(redis, key) as condition:``, which holds the
     ``DistributedLock`` of that key. A notification wakes the one that has waited longest. It is not
     lost to a waiter that died or was cancelled, and never wakes one that came later.
 
-    One object may be used by many tasks. Connections, and what happens while the server is away, are
-    as with ``DistributedLock``; a task that is waiting then gets
+    One object may be used by many tasks. Connections, and what happens while the server is away,
+    are as with ``DistributedLock``; a task that is waiting then gets
     ``redis.exceptions.ConnectionError``, and has not the lock.
 
     :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
     :param key: name of the condition and of its lock
     :param acquire_sleep_delay: seconds, >= 0, as with ``DistributedLock``
     :param acquire_timeout: seconds, >= 0, that ``acquire`` and ``async with`` wait for the lock
-    :param lease: of the lock, as with ``DistributedLock``; so are ``auto_renew``, ``on_lost`` (called
-        with this condition), ``cancel_on_lost`` and ``migration_window``. With the last, old waiters
-        (``aiodistributor``) come first in every other notification
+    :param lease: of the lock, as with ``DistributedLock``; so are ``auto_renew``, ``on_lost``
+        (called with this condition), ``cancel_on_lost`` and ``migration_window``. With the last,
+        old waiters (``aiodistributor``) come first in every other notification
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
 
@@ -68,7 +85,7 @@ class DistributedCondition(Primitive):
             acquire_timeout,
             lease=lease,
             auto_renew=auto_renew,
-            on_lost=None if on_lost is None else lambda _: on_lost(self),
+            on_lost=_without_owning(self, on_lost) if callable(on_lost) else on_lost,
             cancel_on_lost=cancel_on_lost,
             migration_window=migration_window,
         )
@@ -108,10 +125,10 @@ class DistributedCondition(Primitive):
     async def wait(self) -> bool:
         """Wait for a notification.
 
-        Called while this object holds the lock, it frees the lock, waits, and has taken it again when
-        it returns or raises. A task that is cancelled meanwhile has the lock again as well before the
-        cancellation goes on; so that may take as long as others hold it. Called without the lock, it
-        only waits.
+        Called while this object holds the lock, it frees the lock, waits, and has taken it again
+        when it returns or raises. A task that is cancelled meanwhile has the lock again as well
+        before the cancellation goes on; so that may take as long as others hold it. Called without
+        the lock, it only waits.
 
         :returns: True
         :raises LockLostError: if the lease of the lock had ended before
@@ -163,9 +180,17 @@ class DistributedCondition(Primitive):
             raise LockLostError(lock._lost_text()) from cancelled
         # The notification is passed on if this task has not waited for it to the end.
         session.settle(operation, cancelled is None)
-        cancelled = await self._accept(session, operation, cancelled)
+        try:
+            cancelled = await self._accept(session, operation, cancelled)
+        except RedisError:
+            self._end_without_lock(hold)
+            raise
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                # It refers to this frame, and may not keep the condition alive by that.
+                del cancelled
         return True
 
     async def _accept(
@@ -181,14 +206,15 @@ class DistributedCondition(Primitive):
                 operation = 0
                 await lock.acquire(acquire_timeout=math.inf)
                 return cancelled
-            except asyncio.CancelledError as error:
+            except (asyncio.CancelledError, OperationFailedError) as error:
                 if operation != 0:
                     session.abandon(operation)
                     operation = 0
-                cancelled = cancelled or error
+                if isinstance(error, asyncio.CancelledError):
+                    cancelled = cancelled or error
 
     def _end_without_lock(self, hold: Hold) -> None:
-        """Keep the hold, as lost unless the server refused to begin, so that the block hears of it."""
+        """Keep the hold, as lost unless the server refused to begin: the block hears of it."""
         session = hold.session
         if session.closed or not session.core.is_held(hold.operation):
             hold.lost = True

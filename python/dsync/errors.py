@@ -10,10 +10,10 @@ from dsync import _core
 
 
 class LockLostError(RuntimeError):
-    """A lock or permit was held, but its lease ended before the release: somebody else may be inside.
+    """The lease of a lock or permit ended before its release: somebody else may be inside.
 
-    Raised by ``release()`` and ``extend()``, by a condition's methods that need its lock, and at the
-    end of an ``async with`` block. What was done after the loss must be checked; see
+    Raised by ``release()`` and ``extend()``, by a condition's methods that need its lock, and at
+    the end of an ``async with`` block. What was done after the loss must be checked; see
     ``DistributedLock.fencing_token``.
     """
 

@@ -19,8 +19,9 @@ class DistributedEvent(Primitive):
 
     :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
     :param name: name of the event; ``event_{name}`` in Redis is ``1`` or ``0``
-    :param consumer_timeout: seconds, >= 0; the longest time between two looks at the flag. A ``set`` is
-        told at once all the same; the looks find a flag that somebody set without telling
+    :param consumer_timeout: seconds, >= 0; the longest time between two looks at the flag. A
+        ``set`` is told at once all the same; the looks find a flag that somebody set without
+        telling
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
 
@@ -65,8 +66,8 @@ class DistributedEvent(Primitive):
     async def wait(self) -> bool:
         """Wait until the flag is set; returns at once where it is.
 
-        A ``set`` that comes meanwhile wakes this task even if a ``clear`` follows at once. A task that
-        is cancelled here leaves nothing behind.
+        A ``set`` that comes meanwhile wakes this task even if a ``clear`` follows at once. A task
+        that is cancelled here leaves nothing behind.
 
         :returns: True
         :raises redis.exceptions.RedisError: as ``is_set``

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,9 @@ class DistributedLock(Leased):
     :param on_lost: called with this lock, in the event loop, when it is lost; may be a
         coroutine function
     :param cancel_on_lost: whether the task that acquired the lock is cancelled when it is lost
-    :param migration_window: seconds, >= 0, for which the lock is left free now and then while others
-        wait, so that old processes (``aiodistributor``) get it too; 0 never does that. None is what
-        the environment variable ``DSYNC_MIGRATION_WINDOW`` says, or 0
+    :param migration_window: seconds, >= 0, for which the lock is left free now and then while
+        others wait, so that old processes (``aiodistributor``) get it too; 0 never does that. None
+        is what the environment variable ``DSYNC_MIGRATION_WINDOW`` says, or 0
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
 
@@ -100,6 +101,14 @@ class DistributedLock(Leased):
             timeout,
             self._window,
         )
+
+    def _begin(self, session: Session, operation: int) -> None:
+        for hold in self._holds:
+            # This task has lost it before, and takes it again instead of a release.
+            if hold.lost and hold.task is asyncio.current_task():
+                self._drop(hold.operation)
+                hold.session.abandon(hold.operation)
+        super()._begin(session, operation)
 
     async def release(self) -> None:
         """Free the lock, or hand it to the task that has waited longest, in whatever process.

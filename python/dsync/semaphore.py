@@ -25,20 +25,21 @@ class DistributedSemaphore(Leased):
 
     A permit is a lease, as with ``DistributedLock``: the slots of a process that is gone come back
     when the lease ends. A holder that lost its permit is told by ``on_lost``, ``lost`` and
-    LockLostError. With ``lease=None`` a permit belongs to nobody: anyone may give the slot back, and
-    nobody does it for a process that is gone. That is the semaphore that counts things, where one
-    side acquires and another releases.
+    LockLostError. With ``lease=None`` a permit belongs to nobody: anyone may give the slot back,
+    and nobody does it for a process that is gone. That is the semaphore that counts things, where
+    one side acquires and another releases.
 
     Connections, and what happens while the server is away, are as with ``DistributedLock``.
 
     :param redis: a ``redis.asyncio.Redis``, a ``valkey.asyncio.Valkey`` or a URL
-    :param key: name of the semaphore; ``distributed_semaphore_{key}`` in Redis has the number of free
-        slots, and is absent until the first acquire
+    :param key: name of the semaphore; ``distributed_semaphore_{key}`` in Redis has the number of
+        free slots, and is absent until the first acquire
     :param value: slots, >= 0
-    :param acquire_sleep_delay: seconds, >= 0, between two looks for an old process that frees a slot
-        without telling anybody; a slot that is freed by dsync is handed over at once
+    :param acquire_sleep_delay: seconds, >= 0, between two looks for an old process that frees a
+        slot without telling anybody; a slot that is freed by dsync is handed over at once
     :param acquire_timeout: seconds, >= 0, that ``acquire`` waits; 0 tries once, None waits for ever
-    :param lease: seconds, > 0, after which the slot of a holder that is gone is free again; None: never
+    :param lease: seconds, > 0, after which the slot of a holder that is gone is free again; None:
+        never
     :param auto_renew: whether the lease is renewed while the permit is held
     :param on_lost: called with this semaphore, in the event loop, when a permit is lost; may be a
         coroutine function
@@ -104,10 +105,12 @@ class DistributedSemaphore(Leased):
         return True
 
     async def release(self) -> None:
-        """Give back the slot that this task, or else this object, took last; without one, add a slot.
+        """Give back the slot that this task, or else this object, took last; without one, add a
+        slot.
 
         The slot goes to the task that has waited longest, in whatever process. A task that is
-        cancelled here, or loses its connection, gives the slot back all the same.
+        cancelled here, or loses its connection, gives the slot back all the same; so it must not
+        release once more, which would add a slot.
 
         :raises LockLostError: if the lease of the permit has ended before
         :raises redis.exceptions.ConnectionError: if the server stays away; the lease ends by
@@ -158,8 +161,8 @@ class DistributedBoundedSemaphore(DistributedSemaphore):
     """A semaphore whose ``release`` never makes more slots free than there were at first.
 
     The limit is ``value``; the first release in the fleet writes it to
-    ``distributed_semaphore_{key}_max_value``, and from then on that holds for all. ``release`` raises
-    ValueError, and changes nothing, where it would exceed the limit; all else is as with
+    ``distributed_semaphore_{key}_max_value``, and from then on that holds for all. ``release``
+    raises ValueError, and changes nothing, where it would exceed the limit; all else is as with
     ``DistributedSemaphore``.
 
     Source: the document of ``DistributedSemaphore``, and ``asyncio.BoundedSemaphore``.
