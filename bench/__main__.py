@@ -42,8 +42,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     settings = QUICK if arguments.quick else FULL
     if arguments.rounds is None:
         return settings
-    peers = min(arguments.rounds, settings.peer_rounds)
-    return dataclasses.replace(settings, rounds=arguments.rounds, peer_rounds=peers)
+    rounds = arguments.rounds
+    peers = min(rounds, settings.peer_rounds)
+    return dataclasses.replace(settings, rounds=rounds, brief_rounds=rounds, peer_rounds=peers)
 
 
 def _chosen(cases: list[Case], only: str | None) -> list[Case]:

@@ -1,5 +1,8 @@
 """What is measured: each lock behind the same two coroutines, with its own defaults.
 
+The other primitives, which few packages have, are those of dsync and aiodistributor, whose names
+are the same.
+
 Packages are imported when a contender is opened, so that a worker pays for one only and a package
 that does not install is a row less, not a benchmark less.
 """
@@ -9,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -26,12 +29,19 @@ AIOREDLOCK = "aioredlock"
 PYTHON_REDIS_LOCK = "python-redis-lock"
 PLAIN_EVENT = "asyncio.Event"
 
+LOCK = "lock"
+SEMAPHORE = "semaphore"
+CONDITION = "condition"
+BARRIER = "barrier"
+
 PEERS = (AIODISTRIBUTOR, REDIS_PY, POTTERY, AIOREDLOCK, PYTHON_REDIS_LOCK)
 
 # Seconds: the default of dsync, given to the others too where they let a lock expire.
 LEASE = 30
 # redis-py refuses the 101st connection by default, which would end a polling peer at once.
 CONNECTIONS = 4096
+# Of a semaphore, which is never short of them here. The floor has the same number.
+SLOTS = 8
 
 
 class Lock(Protocol):
@@ -46,13 +56,16 @@ class Lock(Protocol):
 
 # The key; dsync takes its options too.
 MakeLock = Callable[..., Lock]
+# Gives what makes primitives of one kind at the server of that URL, from their keys.
+Open = Callable[[str], Awaitable[Callable[..., Any]]]
 
 
 @dataclass(frozen=True)
 class Contender:
     """A kind of lock: how it is opened for a server, and which distribution it comes from.
 
-    One that polls has a period (seconds) after which it asks again by default.
+    One that polls has a period (seconds) after which it asks again by default. `others` are its
+    primitives beside the lock.
     """
 
     name: str
@@ -60,6 +73,7 @@ class Contender:
     open: Callable[[str], Awaitable[MakeLock]]
     period: float = 0
     uvloop: bool = False
+    others: Mapping[str, Open] = field(default_factory=dict)
 
     def installed(self) -> str | None:
         """Return the installed version, or nothing."""
@@ -71,10 +85,10 @@ class Contender:
             return None
 
 
-def _client(url: str) -> Any:
+def _client(url: str, *, decode: bool = False) -> Any:
     from redis.asyncio import Redis
 
-    return Redis.from_url(url, max_connections=CONNECTIONS)
+    return Redis.from_url(url, max_connections=CONNECTIONS, decode_responses=decode)
 
 
 async def _open_dsync(url: str) -> MakeLock:
@@ -83,10 +97,47 @@ async def _open_dsync(url: str) -> MakeLock:
     return functools.partial(DistributedLock, _client(url))
 
 
+async def _open_dsync_semaphore(url: str) -> MakeLock:
+    from dsync import DistributedSemaphore
+
+    return functools.partial(DistributedSemaphore, _client(url), value=SLOTS)
+
+
+async def _open_dsync_condition(url: str) -> Callable[[str], Any]:
+    from dsync import DistributedCondition
+
+    return functools.partial(DistributedCondition, _client(url))
+
+
+async def _open_dsync_barrier(url: str) -> Callable[[str, int], Any]:
+    from dsync import DistributedBarrier
+
+    return functools.partial(DistributedBarrier, _client(url))
+
+
 async def _open_aiodistributor(url: str) -> MakeLock:
     from aiodistributor.distributed_lock import DistributedLock
 
     return functools.partial(DistributedLock, _client(url))
+
+
+async def _open_aiodistributor_semaphore(url: str) -> MakeLock:
+    from aiodistributor.distibuted_semaphore import DistributedSemaphore
+
+    return functools.partial(DistributedSemaphore, _client(url), value=SLOTS)
+
+
+async def _open_aiodistributor_condition(url: str) -> Callable[[str], Any]:
+    from aiodistributor.distributed_condition import DistributedCondition
+
+    # It compares what it hears with text.
+    return functools.partial(DistributedCondition, _client(url, decode=True))
+
+
+async def _open_aiodistributor_barrier(url: str) -> Callable[[str, int], Any]:
+    from aiodistributor.distributed_barrier import DistributedBarrier
+
+    return functools.partial(DistributedBarrier, _client(url, decode=True))
 
 
 async def _open_redis_py(url: str) -> MakeLock:
@@ -166,15 +217,38 @@ async def _open_plain_event(_url: str) -> MakeLock:
     return lambda _key: _EventLock(event)
 
 
+_OF_DSYNC = {
+    SEMAPHORE: _open_dsync_semaphore,
+    CONDITION: _open_dsync_condition,
+    BARRIER: _open_dsync_barrier,
+}
+_OF_AIODISTRIBUTOR = {
+    SEMAPHORE: _open_aiodistributor_semaphore,
+    CONDITION: _open_aiodistributor_condition,
+    BARRIER: _open_aiodistributor_barrier,
+}
 _ALL = (
-    Contender(DSYNC, "dsync-redis", _open_dsync),
-    Contender(DSYNC_UVLOOP, "dsync-redis", _open_dsync, uvloop=True),
-    Contender(AIODISTRIBUTOR, "aiodistributor", _open_aiodistributor, period=0.1),
+    Contender(DSYNC, "dsync-redis", _open_dsync, others=_OF_DSYNC),
+    Contender(DSYNC_UVLOOP, "dsync-redis", _open_dsync, uvloop=True, others=_OF_DSYNC),
+    Contender(
+        AIODISTRIBUTOR,
+        "aiodistributor",
+        _open_aiodistributor,
+        period=0.1,
+        others=_OF_AIODISTRIBUTOR,
+    ),
     Contender(REDIS_PY, "redis", _open_redis_py, period=0.1),
     Contender(POTTERY, "pottery", _open_pottery, period=0.2),
     Contender(AIOREDLOCK, "aioredlock", _open_aioredlock, period=0.3),
     Contender(PYTHON_REDIS_LOCK, "python-redis-lock", _open_python_redis_lock),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
-# Only the work on memory knows it; it needs no distribution.
-OPENERS = {contender.name: contender.open for contender in _ALL} | {PLAIN_EVENT: _open_plain_event}
+
+
+def opener(name: str, primitive: str) -> Open:
+    """Return how a contender's primitives of one kind are opened."""
+    if name == PLAIN_EVENT:
+        # Only the work on memory knows it; it needs no distribution.
+        return _open_plain_event
+    contender = CONTENDERS[name]
+    return contender.open if primitive == LOCK else contender.others[primitive]

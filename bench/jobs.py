@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from time import monotonic_ns
 from typing import Any
 
@@ -18,17 +18,28 @@ NANOSECONDS = 1_000_000_000
 SHORT_LEASE = 1.0
 
 
-async def _ready() -> list[str]:
+async def ready() -> list[str]:
     """Tell the driver that this process is set up, and return the words of its answer."""
     print("ready", flush=True)
     line: str = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     return line.split()
 
 
+async def run_when_told(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait for the word of the driver, and run endless works from its start to its end."""
+    _, start, end = await ready()
+    await asyncio.sleep((int(start) - monotonic_ns()) / NANOSECONDS)
+    group = [asyncio.create_task(work) for work in works]
+    left = (int(end) - monotonic_ns()) / NANOSECONDS
+    ended, _ = await asyncio.wait(group, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
+    for task in ended:
+        task.result()
+
+
 async def cycles(
     make_lock: MakeLock, *, tasks: int, warmup: float, seconds: float
 ) -> dict[str, float]:
-    """Take and give back free locks, one for each task, for some seconds."""
+    """Take and give back free locks or semaphores, one for each task, for some seconds."""
     done = [0]
     running = True
     started = asyncio.Barrier(tasks + 1)
@@ -120,20 +131,14 @@ async def contest(
     await first.release()
     locks = [make_lock(key) for _ in range(tasks)]
     work = _Contest(hold, jitter, _Turns(*turns) if turns else None)
-    _, start, end = await _ready()
-    await asyncio.sleep((int(start) - monotonic_ns()) / NANOSECONDS)
-    group = [asyncio.create_task(work.run(i, lock)) for i, lock in enumerate(locks)]
-    left = (int(end) - monotonic_ns()) / NANOSECONDS
-    ended, _ = await asyncio.wait(group, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
-    for task in ended:
-        task.result()
+    await run_when_told(work.run(i, lock) for i, lock in enumerate(locks))
     return {"records": work.records, "pending": list(work.asking.items())}
 
 
 async def hold(make_lock: MakeLock, *, key: str) -> None:
     """Hold a lock until the driver says otherwise."""
     await make_lock(key).acquire()
-    await _ready()
+    await ready()
 
 
 async def wait(make_lock: MakeLock, *, key: str, waiters: int, own: bool) -> dict[str, float]:
@@ -143,7 +148,7 @@ async def wait(make_lock: MakeLock, *, key: str, waiters: int, own: bool) -> dic
     if held:
         await held.acquire()
     group = [asyncio.ensure_future(make_lock(key).acquire()) for _ in range(waiters)]
-    await _ready()
+    await ready()
     for task in group:
         if task.done():
             task.result()

@@ -19,9 +19,11 @@ class Settings:
     rounds: int
     peer_rounds: int
     steady_rounds: int
+    brief_rounds: int
     warmup: float
     seconds: float
     contest_seconds: float
+    brief_seconds: float
     settle: float
     window: float
     peer_waiters: tuple[int, ...]
@@ -31,20 +33,24 @@ FULL = Settings(
     rounds=5,
     peer_rounds=2,
     steady_rounds=2,
+    brief_rounds=3,
     warmup=0.2,
     seconds=1.0,
     contest_seconds=1.5,
+    brief_seconds=0.5,
     settle=1.0,
-    window=3.0,
+    window=2.0,
     peer_waiters=(1, 100, 1000),
 )
 QUICK = Settings(
     rounds=2,
     peer_rounds=1,
     steady_rounds=1,
+    brief_rounds=1,
     warmup=0.1,
     seconds=0.4,
     contest_seconds=0.6,
+    brief_seconds=0.4,
     settle=0.5,
     window=1.0,
     peer_waiters=(100,),
@@ -98,5 +104,7 @@ class Case:
     metrics: tuple[Metric, ...]
     contenders: tuple[str, ...]
     measure: Callable[[Bench, str], Values]
-    # Counts and sizes hardly differ between rounds, so a peer needs one only, and dsync few.
+    # Counts and sizes: the same in each round, so a peer needs one only, and dsync few.
     steady: bool = False
+    # One of many, or hardly different between rounds: dsync needs some, a peer one.
+    brief: bool = False

@@ -14,19 +14,25 @@ from bench.summary import Document
 
 OURS = {FLOOR: "#7f7f7f", BARE_FLOOR: "#bfbfbf", DSYNC: "#1f77b4", DSYNC_UVLOOP: "#6baed6"}
 PEER_COLOUR = "#d9a066"
-# Row and key of the numbers that become bars, with what the reader should see in them.
+# Row and key of the numbers that become bars, and a part of the title of their case, with what the
+# reader should see in them.
 BARS = (
-    ("P1", "time", "one task: time, x floor (less is better)"),
-    ("P2", "rate", "256 tasks: rate, x floor (more is better)"),
-    ("P3", "handovers", "one lock, 2 processes: hand-overs, x floor (more is better)"),
-    ("P4", "p50", "release to grant, p50, x floor (less is better)"),
-    ("P9", "unfairness", "longest wait / mean wait, 2 processes (less is better)"),
+    ("P1", "time", "", "lock, one task: time, x floor (less is better)"),
+    ("P2", "rate", "", "lock, 256 tasks: rate, x floor (more is better)"),
+    ("P3", "handovers", "", "one lock, 2 processes: hand-overs, x floor (more is better)"),
+    ("P4", "p50", "", "lock, release to grant, p50, x floor (less is better)"),
+    ("P8", "time", "", "semaphore, one task: time, x floor (less is better)"),
+    ("P8", "rate", "", "semaphore, 256 tasks: rate, x floor (more is better)"),
+    ("P8", "p50", "", "condition, notify to woken, p50, x floor (less is better)"),
+    ("P8", "round", " 100 parties", "barrier, 100 parties: time, x floor (less is better)"),
+    ("P9", "unfairness", "", "lock, longest / mean wait, 2 processes (less is better)"),
 )
+ROWS, COLUMNS = 5, 2
 
 
-def _find(document: Document, row: str, key: str) -> Document | None:
+def _find(document: Document, row: str, key: str, part: str) -> Document | None:
     for case in document["cases"]:
-        for metric in case["metrics"]:
+        for metric in case["metrics"] if part in case["title"] else ():
             if (metric["row"], metric["key"]) == (row, key) and metric["contenders"]:
                 found: Document = metric
                 return found
@@ -73,11 +79,11 @@ def draw(document: Document, path: Path) -> None:
     """Write the picture; the same document always gives the same file."""
     mpl.rcParams.update({"svg.hashsalt": "dsync", "font.size": 8, "svg.fonttype": "none"})
     # A figure by itself needs no display and no window system.
-    figure = Figure(figsize=(10, 10), layout="constrained")
-    places = list(figure.subplots(3, 2).flat)
-    for place, (row, key, title) in zip(places, BARS, strict=False):
-        metric = _find(document, row, key)
+    figure = Figure(figsize=(10, 3.2 * ROWS), layout="constrained")
+    places = list(figure.subplots(ROWS, COLUMNS).flat)
+    for place, (row, key, part, title) in zip(places, BARS, strict=False):
+        metric = _find(document, row, key, part)
         if metric:
             _bars(place, metric, title)
-    _waiting(places[5], document)
+    _waiting(places[-1], document)
     figure.savefig(path, metadata={"Date": None, "Creator": None})

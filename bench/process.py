@@ -9,6 +9,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic_ns
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +18,11 @@ from bench.errors import BenchError
 
 # No single measurement is meant to take longer (seconds).
 PATIENCE = 60.0
+NANOSECONDS = 1_000_000_000
+# The processes get the word one after the other, and then start together.
+HEAD_START = NANOSECONDS // 20
+# The share of the time that the first grants, connections and caches may take.
+WARMUP_SHARE = 0.2
 
 
 class Process:
@@ -81,6 +88,31 @@ class Process:
             last = self._errors.read().strip().splitlines()[-1:] or ["it gave no result in time"]
             raise BenchError(f"a worker failed: {last[0]}")
         return line.strip()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What processes that worked side by side report of the time from `start` (ns) to `end`.
+
+    Until `warm` they may still open connections and fill caches.
+    """
+
+    reports: list[dict[str, Any]]
+    start: int
+    warm: int
+    end: int
+
+
+def run_together(group: Sequence[Process], seconds: float) -> Outcome:
+    """Let processes that wait for it start together, and stop after some seconds."""
+    for process in group:
+        process.wait_ready()
+    start = monotonic_ns() + HEAD_START
+    duration = int(seconds * NANOSECONDS)
+    for process in group:
+        process.tell(f"go {start} {start + duration}")
+    reports = [process.result() for process in group]
+    return Outcome(reports, start, start + int(duration * WARMUP_SHARE), start + duration)
 
 
 def worker(

@@ -1,4 +1,4 @@
-"""What the records of several processes say about one lock.
+"""What the records of several processes say about one lock, condition or barrier.
 
 All stamps are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share. A holder
 stamps after its grant and before its release, so the holds of a lock that keeps its promise never
@@ -16,6 +16,12 @@ from bench.stats import quantile
 
 NANOSECONDS = 1e9
 MICROSECOND = 1e3
+
+
+def _quantiles(values: list[int]) -> dict[str, float]:
+    """Return microseconds."""
+    ordered = sorted(value / MICROSECOND for value in values)
+    return {"p50": quantile(ordered, 0.5), "p99": quantile(ordered, 0.99), "samples": len(ordered)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,14 @@ class Contest:
 
     def latencies(self) -> dict[str, float]:
         """Return microseconds from a release to the grant of one who waited in another process."""
-        values = sorted(
-            (after.granted - before.released) / MICROSECOND
+        values = [
+            after.granted - before.released
             for before, after in pairwise(self.holds)
             if before.process != after.process and after.requested < before.released
-        )
+        ]
         if not values:
             raise BenchError("the lock never went from one process to another")
-        return {"p50": quantile(values, 0.5), "p99": quantile(values, 0.99), "samples": len(values)}
+        return _quantiles(values)
 
     def unfairness(self) -> float:
         """Return the longest wait over the mean wait, with the waits that were still going on."""
@@ -90,3 +96,29 @@ class Contest:
             raise BenchError("no wait began and ended in the measured time")
         longest = max(waits + [self.end - asked for asked in self.pending])
         return longest / (sum(waits) / len(waits))
+
+
+def wakings(notified: list[int], woken: list[int], start: int) -> dict[str, float]:
+    """Return microseconds from a notification to the end of the waiting that it ended."""
+    events = sorted([(at, False) for at in notified] + [(at, True) for at in woken])
+    # One that came too early, and was given again, is followed by another.
+    values = [
+        after - before
+        for (before, was_woken), (after, is_woken) in pairwise(events)
+        if is_woken and not was_woken and before >= start
+    ]
+    if not values:
+        raise BenchError("no notification ended a waiting")
+    return _quantiles(values)
+
+
+def round_time(rounds: list[list[int]], start: int) -> float:
+    """Return the microseconds of a round, from the ends of the rounds as each process saw them."""
+    counts = [len(ends) for ends in rounds]
+    # The last end may have come to some of them only when the time was up.
+    if max(counts) - min(counts) > 1:
+        raise BenchError("the processes were not in the same rounds")
+    ends = [end for end in rounds[0] if end >= start]
+    if len(ends) < 2:
+        raise BenchError("not one round began and ended in the measured time")
+    return (ends[-1] - ends[0]) / (len(ends) - 1) / MICROSECOND

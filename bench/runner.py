@@ -70,9 +70,10 @@ def plan(cases: list[Case], settings: Settings) -> list[Turn]:
 
 
 def _rounds(case: Case, name: str, settings: Settings) -> int:
-    if name in OURS:
-        return min(settings.rounds, settings.steady_rounds) if case.steady else settings.rounds
-    return 1 if case.steady else settings.peer_rounds
+    if not case.steady and not case.brief:
+        return settings.rounds if name in OURS else settings.peer_rounds
+    most = settings.steady_rounds if case.steady else settings.brief_rounds
+    return min(settings.rounds, most) if name in OURS else 1
 
 
 def run(bench: Bench, turns: list[Turn], announce: Callable[[Turn], None]) -> Results:

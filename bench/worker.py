@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench.contenders import CONTENDERS, OPENERS
+from bench.contenders import CONTENDERS, LOCK, opener
 from bench.jobs import JOBS
+from bench.meetings import MEETINGS
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -24,8 +25,10 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _work(order: dict[str, Any]) -> object:
-    make_lock = await OPENERS[order.pop("contender")](order.pop("url"))
-    return await JOBS[order.pop("job")](make_lock, **order)
+    open_contender = opener(order.pop("contender"), order.pop("primitive", LOCK))
+    make = await open_contender(order.pop("url"))
+    jobs = JOBS | MEETINGS
+    return await jobs[order.pop("job")](make, **order)
 
 
 def main() -> None:

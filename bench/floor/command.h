@@ -1,13 +1,18 @@
-// The commands of one lock, as dsync sends them, or the least that any lock needs.
+// The commands of one lock or semaphore, as dsync sends them, or the least that any needs. All are
+// appended only, never flushed.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "connection.h"
 
 namespace dsync::bench {
+
+// The defaults of dsync, in milliseconds.
+inline constexpr std::string_view kLease = "30000";
+inline constexpr std::string_view kFirstLease = "5000";
+inline constexpr std::string_view kKept = "630000";
 
 // One lock object: the names that each of its commands carries.
 struct Lock {
@@ -18,34 +23,68 @@ struct Lock {
   Lock(std::string_view key, std::string_view session, int number);
 };
 
-// How one kind of lock is taken and given back. Commands are appended only, never flushed.
-class Protocol {
- public:
-  virtual ~Protocol() = default;
-  // `operation` is "<session>:<number>", the same for an acquire and its release.
-  virtual void Acquire(Connection& connection, const Lock& lock,
-                       std::string_view operation) const = 0;
-  virtual void Release(Connection& connection, const Lock& lock,
-                       std::string_view operation) const = 0;
+// The same for a semaphore, whose permits need no token.
+struct Semaphore {
+  std::string slots, queue, permits, limit;
+
+  Semaphore(std::string_view key, std::string_view session, int number);
 };
 
+// Each of the following classes is one way to take and to give back a `Target`. `operation` is
+// "<session>:<number>", the same for an acquire and its release.
+
 // The scripts of dsync with the arguments that dsync gives them by default.
-class DsyncProtocol : public Protocol {
+class LockScripts {
  public:
-  explicit DsyncProtocol(Connection& connection);
-  void Acquire(Connection& connection, const Lock& lock, std::string_view operation) const override;
-  void Release(Connection& connection, const Lock& lock, std::string_view operation) const override;
+  using Target = Lock;
+
+  explicit LockScripts(Connection& connection);
+  void Acquire(Connection& connection, const Lock& lock, std::string_view operation) const;
+  void Release(Connection& connection, const Lock& lock, std::string_view operation) const;
 
  private:
   std::string acquire_, release_;
 };
 
 // SET NX PX with a counter, and compare-and-delete: no queue, no wake-up, no idempotence.
-class BareProtocol : public Protocol {
+class BareLockScripts {
  public:
-  explicit BareProtocol(Connection& connection);
-  void Acquire(Connection& connection, const Lock& lock, std::string_view operation) const override;
-  void Release(Connection& connection, const Lock& lock, std::string_view operation) const override;
+  using Target = Lock;
+
+  explicit BareLockScripts(Connection& connection);
+  void Acquire(Connection& connection, const Lock& lock, std::string_view operation) const;
+  void Release(Connection& connection, const Lock& lock, std::string_view operation) const;
+
+ private:
+  std::string acquire_, release_;
+};
+
+// As LockScripts, for semaphores.
+class SemaphoreScripts {
+ public:
+  using Target = Semaphore;
+
+  explicit SemaphoreScripts(Connection& connection);
+  void Acquire(Connection& connection, const Semaphore& semaphore,
+               std::string_view operation) const;
+  void Release(Connection& connection, const Semaphore& semaphore,
+               std::string_view operation) const;
+
+ private:
+  std::string acquire_, release_;
+};
+
+// A sorted set of permits that expire by the server's clock: no queue, no wake-up, and no counter
+// that old processes could read.
+class BareSemaphoreScripts {
+ public:
+  using Target = Semaphore;
+
+  explicit BareSemaphoreScripts(Connection& connection);
+  void Acquire(Connection& connection, const Semaphore& semaphore,
+               std::string_view operation) const;
+  void Release(Connection& connection, const Semaphore& semaphore,
+               std::string_view operation) const;
 
  private:
   std::string acquire_, release_;

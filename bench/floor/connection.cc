@@ -6,6 +6,12 @@
 #include "options.h"
 
 namespace dsync::bench {
+namespace {
+
+// Of a command: those that wait for a condition have the most.
+constexpr size_t kMostArguments = 20;
+
+}  // namespace
 
 Connection::Connection(int port) : context_(redisConnect("127.0.0.1", port)) {
   if (!context_ || context_->err != 0) {
@@ -14,8 +20,8 @@ Connection::Connection(int port) : context_(redisConnect("127.0.0.1", port)) {
 }
 
 void Connection::Append(std::span<const std::string_view> arguments) {
-  std::array<const char*, 12> data{};
-  std::array<size_t, 12> sizes{};
+  std::array<const char*, kMostArguments> data{};
+  std::array<size_t, kMostArguments> sizes{};
   for (size_t i = 0; i < arguments.size(); ++i) {
     data.at(i) = arguments[i].data();
     sizes.at(i) = arguments[i].size();

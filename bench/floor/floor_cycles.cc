@@ -1,15 +1,16 @@
-// Takes and gives back free locks as fast as one connection can.
+// Takes and gives back free locks or semaphores as fast as one connection can.
 //
-//   floor_cycles --port N --scripts dsync|bare --depth N --warmup SECONDS --seconds SECONDS
+//   floor_cycles --port N --scripts NAME --depth N --warmup SECONDS --seconds SECONDS
 //
-// `depth` locks are under way at once: 1 is strictly in sequence; with more, all commands that are
-// due leave in one write, as those of tasks that run in one tick of an event loop do. Prints
+// NAME is lock, bare-lock, semaphore or bare-semaphore. `depth` of them are under way at once: 1 is
+// strictly in sequence; with more, all commands that are due leave in one write, as those of tasks
+// that run in one tick of an event loop do. Prints
 // {"cycles", "seconds"} of the measured time, and "total": the cycles with those of the warm-up.
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <iostream>
-#include <memory>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,20 +25,13 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kSession = "0123456789abcdef";
 
-// A lock that is always either being taken or being given back.
-struct Slot {
-  Lock lock;
-  std::string operation;
-  bool releasing = false;
-};
-
+template <typename Scripts>
 class Cycler {
  public:
-  Cycler(Connection& connection, const Protocol& protocol, int depth)
-      : connection_(connection), protocol_(protocol) {
+  Cycler(Connection& connection, int depth) : connection_(connection), scripts_(connection) {
     slots_.reserve(static_cast<size_t>(depth));
     for (int i = 0; i < depth; ++i) {
-      slots_.push_back(Slot{Lock("bench:" + std::to_string(i), kSession, i), {}});
+      slots_.push_back(Slot{Target("bench:" + std::to_string(i), kSession, i), {}});
       Acquire(slots_.back());
     }
   }
@@ -60,19 +54,28 @@ class Cycler {
   [[nodiscard]] int64_t cycles() const { return cycles_; }
 
  private:
+  using Target = typename Scripts::Target;
+
+  // What is always either being taken or being given back.
+  struct Slot {
+    Target target;
+    std::string operation;
+    bool releasing = false;
+  };
+
   void Acquire(Slot& slot) {
     slot.operation = std::string(kSession) + ":" + std::to_string(++operations_);
     slot.releasing = false;
-    protocol_.Acquire(connection_, slot.lock, slot.operation);
+    scripts_.Acquire(connection_, slot.target, slot.operation);
     waiting_.push_back(&slot);
   }
 
   void Answered(const redisReply& reply) {
     Slot& slot = *waiting_.front();
     waiting_.pop_front();
-    // A grant of dsync is the digits of its fencing token, all else is a number.
+    // A grant of dsync is digits, those of a fencing token say; all else is a number.
     if (reply.type != REDIS_REPLY_STRING && reply.integer <= 0) {
-      Fail("a free lock was not granted or not released");
+      Fail("what was free was not granted or not released");
     }
     if (slot.releasing) {
       ++cycles_;
@@ -80,27 +83,35 @@ class Cycler {
       return;
     }
     slot.releasing = true;
-    protocol_.Release(connection_, slot.lock, slot.operation);
+    scripts_.Release(connection_, slot.target, slot.operation);
     waiting_.push_back(&slot);
   }
 
   Connection& connection_;
-  const Protocol& protocol_;
+  const Scripts scripts_;
   std::vector<Slot> slots_;
   std::deque<Slot*> waiting_;  // for a reply, in the order of the commands
   int64_t operations_ = 0;
   int64_t cycles_ = 0;
 };
 
-std::unique_ptr<Protocol> MakeProtocol(Connection& connection, const std::string& name) {
-  if (name == "dsync") {
-    return std::make_unique<DsyncProtocol>(connection);
-  }
-  if (name == "bare") {
-    return std::make_unique<BareProtocol>(connection);
-  }
-  Fail("--scripts is neither dsync nor bare");
+template <typename Scripts>
+void Measure(const Options& options) {
+  Connection connection(options.Integer("--port"));
+  Cycler<Scripts> cycler(connection, options.Integer("--depth"));
+  cycler.Run(options.Number("--warmup"));
+  const int64_t before = cycler.cycles();
+  const double seconds = cycler.Run(options.Number("--seconds"));
+  std::cout << "{\"cycles\": " << cycler.cycles() - before << ", \"seconds\": " << seconds
+            << ", \"total\": " << cycler.cycles() << "}" << std::endl;
 }
+
+const std::map<std::string, void (*)(const Options&)> kMeasures = {
+    {"lock", Measure<LockScripts>},
+    {"bare-lock", Measure<BareLockScripts>},
+    {"semaphore", Measure<SemaphoreScripts>},
+    {"bare-semaphore", Measure<BareSemaphoreScripts>},
+};
 
 }  // namespace
 }  // namespace dsync::bench
@@ -108,12 +119,9 @@ std::unique_ptr<Protocol> MakeProtocol(Connection& connection, const std::string
 int main(int argc, char** argv) {
   using namespace dsync::bench;
   const Options options(argc, argv);
-  Connection connection(options.Integer("--port"));
-  const auto protocol = MakeProtocol(connection, options.Text("--scripts"));
-  Cycler cycler(connection, *protocol, options.Integer("--depth"));
-  cycler.Run(options.Number("--warmup"));
-  const int64_t before = cycler.cycles();
-  const double seconds = cycler.Run(options.Number("--seconds"));
-  std::cout << "{\"cycles\": " << cycler.cycles() - before << ", \"seconds\": " << seconds
-            << ", \"total\": " << cycler.cycles() << "}" << std::endl;
+  const auto found = kMeasures.find(options.Text("--scripts"));
+  if (found == kMeasures.end()) {
+    Fail("--scripts names nothing that is known");
+  }
+  found->second(options);
 }

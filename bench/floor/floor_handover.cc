@@ -3,17 +3,9 @@
 //
 //   floor_handover --port N --key K --session S --waiters N --hold SECONDS
 //
-// Talks to the benchmark as a Python worker does: prints "ready", waits for a line "go <start>
-// <end>" (ns of CLOCK_MONOTONIC), and prints {"records": [[waiter, requested, granted, released,
-// fence], …], "pending": [[waiter, requested], …]} in the same clock.
-#include <poll.h>
-#include <time.h>
-
+// Prints {"records": [[waiter, requested, granted, released, fence], …], "pending": [[waiter,
+// requested], …]}.
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <charconv>
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <iostream>
@@ -25,14 +17,10 @@
 #include "command.h"
 #include "connection.h"
 #include "options.h"
+#include "worker.h"
 
 namespace dsync::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-using Nanoseconds = int64_t;
-
-Nanoseconds Now() { return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count(); }
 
 struct Record {
   int waiter;
@@ -46,40 +34,31 @@ struct Waiter {
   Nanoseconds requested = 0;
 };
 
-// The number at `text` up to a space or the end; -1 when there is none.
-int64_t ParseNumber(std::string_view text) {
-  int64_t number = -1;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
 class Contest {
  public:
   Contest(const Options& options)
       : commands_(options.Integer("--port")),
         inbox_(options.Integer("--port")),
-        protocol_(commands_),
+        scripts_(commands_),
         session_(options.Text("--session")),
         hold_(static_cast<Nanoseconds>(options.Number("--hold") * 1e9)) {
     const int count = options.Integer("--waiters");
     for (int i = 0; i < count; ++i) {
       waiters_.push_back(Waiter{Lock(options.Text("--key"), session_, i), {}});
     }
-    const std::string channel = "dsync:inbox:" + session_;
-    const std::array<std::string_view, 2> subscribe{"SUBSCRIBE", channel};
-    inbox_.Call(subscribe);
+    OpenInbox(inbox_, session_);
   }
 
-  void Run(Nanoseconds start, Nanoseconds end) {
-    for (Nanoseconds now = Now(); now < start; now = Now()) {
-      Poll(start - now);
+  void Run(Span span) {
+    while (Now() < span.start) {
+      WaitReadable({-1, -1}, span.start);
     }
     for (size_t i = 0; i < waiters_.size(); ++i) {
       Request(i);
     }
     commands_.Flush();
-    for (Nanoseconds now = Now(); now < end; now = Now()) {
-      Step(end - now);
+    while (Now() < span.end) {
+      Step(span.end);
     }
   }
 
@@ -98,7 +77,7 @@ class Contest {
     const size_t number = ++rounds_ * waiters_.size() + index;
     waiter.operation = session_ + ":" + std::to_string(number);
     waiter.requested = Now();
-    protocol_.Acquire(commands_, waiter.lock, waiter.operation);
+    scripts_.Acquire(commands_, waiter.lock, waiter.operation);
     sent_.push_back(index);
   }
 
@@ -118,30 +97,18 @@ class Contest {
     Waiter& waiter = waiters_[index];
     const Nanoseconds released = Now();
     records_.push_back({static_cast<int>(index), waiter.requested, granted, released, fence});
-    protocol_.Release(commands_, waiter.lock, waiter.operation);
+    scripts_.Release(commands_, waiter.lock, waiter.operation);
     sent_.push_back(std::nullopt);
     // In the same write, so that this waiter is in the queue again before the next holder releases.
     Request(index);
     commands_.Flush();
   }
 
-  // Waits until there is something to read, at most `wait`; returns which of the connections have
-  // it.
-  std::array<bool, 2> Poll(Nanoseconds wait) {
-    std::array<pollfd, 2> fds{pollfd{commands_.fd(), POLLIN, 0}, pollfd{inbox_.fd(), POLLIN, 0}};
-    const timespec timeout{wait / 1'000'000'000, wait % 1'000'000'000};
-    if (ppoll(fds.data(), fds.size(), &timeout, nullptr) < 0 && errno != EINTR) {
-      Fail("ppoll failed");
-    }
-    return {fds[0].revents != 0, fds[1].revents != 0};
-  }
-
-  void Step(Nanoseconds left) {
-    Nanoseconds wait = left;
+  void Step(Nanoseconds until) {
     if (holding_) {
-      wait = std::min(wait, std::max<Nanoseconds>(0, holding_->granted + hold_ - Now()));
+      until = std::min(until, holding_->granted + hold_);
     }
-    const auto [command_ready, inbox_ready] = Poll(wait);
+    const auto [command_ready, inbox_ready] = WaitReadable({commands_.fd(), inbox_.fd()}, until);
     if (inbox_ready) {
       ReadInbox();
     }
@@ -156,12 +123,8 @@ class Contest {
   void ReadInbox() {
     inbox_.Read();
     while (const Reply reply = inbox_.Next()) {
-      if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        Fail("no message");
-      }
       // "<session>:<number> <fence> <server time in seconds> <and microseconds>"
-      const redisReply& text = *reply->element[2];
-      const std::string_view message(text.str, static_cast<size_t>(text.len));
+      const std::string_view message = MessageOf(*reply);
       const size_t space = message.find(' ');
       const int64_t number = ParseNumber(message.substr(session_.size() + 1));
       if (space == std::string_view::npos || number < 0) {
@@ -188,7 +151,7 @@ class Contest {
   }
 
   Connection commands_, inbox_;
-  DsyncProtocol protocol_;
+  LockScripts scripts_;
   std::string session_;
   Nanoseconds hold_;
   std::vector<Waiter> waiters_;
@@ -223,13 +186,6 @@ void Contest::Print() const {
 int main(int argc, char** argv) {
   using namespace dsync::bench;
   Contest contest(Options(argc, argv));
-  std::cout << "ready" << std::endl;
-  std::string word;
-  Nanoseconds start = 0;
-  Nanoseconds end = 0;
-  if (!(std::cin >> word >> start >> end) || word != "go") {
-    Fail("no go");
-  }
-  contest.Run(start, end);
+  contest.Run(WaitForGo());
   contest.Print();
 }

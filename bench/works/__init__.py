@@ -1,7 +1,7 @@
 """The works of the benchmark, in the order of their rows."""
 
 from bench.model import Case, Settings
-from bench.works import contest, memory, throughput, waiting
+from bench.works import contest, meeting, memory, throughput, waiting
 
 
 def all_cases(settings: Settings) -> list[Case]:
@@ -9,6 +9,7 @@ def all_cases(settings: Settings) -> list[Case]:
     return [
         *throughput.cases(),
         *contest.cases(),
+        *meeting.cases(),
         *waiting.cases(settings),
         *memory.cases(),
     ]

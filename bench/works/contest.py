@@ -7,20 +7,14 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic_ns
 
 from bench.contenders import CONTENDERS, DSYNC, DSYNC_UVLOOP, FLOOR, PEERS
 from bench.model import Bench, Bound, Case, Metric, Target, Values
-from bench.process import Process, worker
+from bench.process import Process, run_together, worker
 from bench.records import Contest
 
 KEY = "bench:contest"
 NAMES = (FLOOR, DSYNC, DSYNC_UVLOOP, *PEERS)
-NANOSECONDS = 1_000_000_000
-# The processes get the word one after the other, and then start together.
-HEAD_START = NANOSECONDS // 20
-# The share of the time that the first grants, connections and caches may take.
-WARMUP_SHARE = 0.2
 # Seconds: by then the next one is surely waiting, and a stall of the machine is short beside that.
 HOLD = 0.002
 # How many periods of one who polls are enough for some hand-overs.
@@ -72,21 +66,14 @@ def _start(bench: Bench, contender: str, setup: _Setup, index: int, turns: list[
 
 def _contend(bench: Bench, contender: str, setup: _Setup) -> Contest:
     seconds = max(bench.settings.contest_seconds, PERIODS * setup.jitter)
-    duration = int(seconds * NANOSECONDS)
     with contextlib.ExitStack() as stack:
         turns = stack.enter_context(_turns(setup))
         group = [
             stack.enter_context(_start(bench, contender, setup, i, turns[i]))
             for i in range(setup.processes)
         ]
-        for process in group:
-            process.wait_ready()
-        start = monotonic_ns() + HEAD_START
-        end = start + duration
-        for process in group:
-            process.tell(f"go {start} {end}")
-        reports = [process.result() for process in group]
-    return Contest.merge(reports, start + int(duration * WARMUP_SHARE), end)
+        outcome = run_together(group, seconds)
+    return Contest.merge(outcome.reports, outcome.warm, outcome.end)
 
 
 def _rate(bench: Bench, contender: str, *, setup: _Setup) -> Values:
@@ -127,6 +114,7 @@ def _fairness_case(processes: int, tasks: int) -> Case:
         (Metric("P9", "unfairness", "longest wait / mean wait", "", None, (target,)),),
         tuple(name for name in NAMES if name != DSYNC_UVLOOP),
         functools.partial(_fairness, setup=_Setup(processes, tasks, HOLD)),
+        brief=True,
     )
 
 

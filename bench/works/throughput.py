@@ -1,7 +1,8 @@
-"""P1, P2 and P13: free locks, one after the other or many at once."""
+"""P1, P2, P8 and P13: free locks and semaphores, one after the other or many at once."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from bench.contenders import (
@@ -10,8 +11,10 @@ from bench.contenders import (
     DSYNC,
     DSYNC_UVLOOP,
     FLOOR,
+    LOCK,
     PEERS,
     REDIS_PY,
+    SEMAPHORE,
 )
 from bench.errors import BenchError
 from bench.model import Bench, Bound, Case, Metric, Target, Values
@@ -19,28 +22,33 @@ from bench.process import Process, worker
 
 MANY = 256
 CONTENDERS = (FLOOR, BARE_FLOOR, DSYNC, DSYNC_UVLOOP, *PEERS)
+# No other package has one.
+SEMAPHORE_CONTENDERS = (FLOOR, BARE_FLOOR, DSYNC, DSYNC_UVLOOP, AIODISTRIBUTOR)
 MICROSECONDS = 1e6
 
 
-def _start(bench: Bench, contender: str, tasks: int) -> Process:
-    settings = bench.settings
+def _start(bench: Bench, contender: str, primitive: str, tasks: int, seconds: float) -> Process:
+    warmup = bench.settings.warmup
     if contender not in (FLOOR, BARE_FLOOR):
         return worker(
             "cycles",
             contender,
             bench.server.url,
+            primitive=primitive,
             tasks=tasks,
-            warmup=settings.warmup,
-            seconds=settings.seconds,
+            warmup=warmup,
+            seconds=seconds,
         )
-    scripts = "dsync" if contender == FLOOR else "bare"
+    scripts = primitive if contender == FLOOR else f"bare-{primitive}"
     options = f"--port {bench.server.port} --scripts {scripts} --depth {tasks}"
-    times = f"--warmup {settings.warmup} --seconds {settings.seconds}"
+    times = f"--warmup {warmup} --seconds {seconds}"
     return Process([str(bench.floor / "floor_cycles"), *options.split(), *times.split()])
 
 
-def _measure(bench: Bench, contender: str, *, tasks: int) -> Values:
-    with _start(bench, contender, tasks) as process:
+def _measure(bench: Bench, contender: str, *, primitive: str, tasks: int) -> Values:
+    settings = bench.settings
+    seconds = settings.seconds if primitive == LOCK else settings.brief_seconds
+    with _start(bench, contender, primitive, tasks, seconds) as process:
         report = process.result()
     if not report["cycles"]:
         raise BenchError("not one cycle ended in the measured time")
@@ -83,20 +91,41 @@ SERVER_TIME = Metric(
     (Target(Bound.AT_MOST, 2, BARE_FLOOR),),
 )
 
+SEMAPHORE_SEQUENCE = dataclasses.replace(
+    SEQUENCE, row="P8", targets=(Target(Bound.AT_MOST, 1.25, FLOOR),)
+)
+SEMAPHORE_CROWD = dataclasses.replace(
+    CROWD, row="P8", targets=(Target(Bound.AT_LEAST, 1 / 1.25, FLOOR),)
+)
+
 
 def cases() -> list[Case]:
-    """Return the sequence and the crowd."""
+    """Return the sequences and the crowds."""
     return [
         Case(
             "one task, a free lock",
             (SEQUENCE, SERVER_TIME),
             CONTENDERS,
-            functools.partial(_measure, tasks=1),
+            functools.partial(_measure, primitive=LOCK, tasks=1),
         ),
         Case(
             f"{MANY} tasks, each its own free lock",
             (CROWD,),
             CONTENDERS,
-            functools.partial(_measure, tasks=MANY),
+            functools.partial(_measure, primitive=LOCK, tasks=MANY),
+        ),
+        Case(
+            "one task, a free semaphore",
+            (SEMAPHORE_SEQUENCE, SERVER_TIME),
+            SEMAPHORE_CONTENDERS,
+            functools.partial(_measure, primitive=SEMAPHORE, tasks=1),
+            brief=True,
+        ),
+        Case(
+            f"{MANY} tasks, each its own free semaphore",
+            (SEMAPHORE_CROWD,),
+            tuple(name for name in SEMAPHORE_CONTENDERS if name != BARE_FLOOR),
+            functools.partial(_measure, primitive=SEMAPHORE, tasks=MANY),
+            brief=True,
         ),
     ]
