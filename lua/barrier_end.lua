@@ -9,7 +9,7 @@
 -- ARGV[2] again             1: it may have been executed before, 0: not
 -- ARGV[3] channel           of the old processes
 -- ARGV[4] word              what is said there: 'release' opens the barrier, 'reset' and 'abort' break it;
---                           nothing only sets the count to 0
+--                           nothing tells nobody
 --
 -- Returns 1  done, now or before
 -- Publishes  the outcome to the inbox of each session that has parties in the round, and the word on the
@@ -26,16 +26,14 @@ if happened(done, operation, again) then
   return 1
 end
 note(done, operation)
-local clock = redis.call('TIME')
-if word ~= 'release' then
-  redis.call('SET', count, '0')
-end
-if word ~= '' then
+redis.call('SET', count, '0')
+if word == '' then
+  local clock = redis.call('TIME')
+  notice_the_end(clock[1] * 1000 + math.floor(clock[2] / 1000))
+else
   local outcome = word == 'release' and 'open' or 'broken'
   finish(parties, outcome)
   finish(ended, outcome)
   redis.call('PUBLISH', channel, word)
-else
-  notice_the_end(clock[1] * 1000 + math.floor(clock[2] / 1000))
 end
 return 1

@@ -16,9 +16,12 @@ local count, parties, ended, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local operation = ARGV[1]
 
 if redis.call('ZREM', parties, operation) == 1 then
-  -- Unless an old process has ended the round, and nobody has noticed.
-  if tonumber(redis.call('GET', count) or 0) > redis.call('ZCARD', parties) then
-    redis.call('DECR', count)
+  -- Unless an old process has ended the round, and nobody has noticed: see rounds.lua.
+  if redis.call('PTTL', count) > 0 then
+    local left = redis.call('DECR', count)
+    if redis.call('EXISTS', parties) == 0 then
+      redis.call('SET', count, left)
+    end
   end
   return 2
 end

@@ -12,8 +12,9 @@
 --                           nothing
 --
 -- Returns '1'                            the round is over, and it was opened
---         {ms, rank, length, us, added}  waits: when to ask again (-1: whenever), 1, the arrivals, the
---                                        server's time, and whether it did not wait before (1 or 0)
+--         {ms, rank, length, us, added}  waits: when to ask again (-1: whenever), 1, or 0 where it could
+--                                        not be counted yet, the arrivals, the server's time, and whether
+--                                        it did not wait before (1 or 0)
 --         -2                             the round was broken
 --         -3                             the others of this round want another number of parties
 -- Publishes  the outcome to the inbox of each session that has parties in the round, and 'release' on the
@@ -27,8 +28,8 @@ local operation, wanted, channel, heard = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function wait(ms, added)
-  return { ms, 1, arrivals(), clock[1] * 1000000 + clock[2], added }
+local function wait(ms, added, rank)
+  return { ms, rank or 1, arrivals(), clock[1] * 1000000 + clock[2], added }
 end
 
 notice_the_end(now)
@@ -46,11 +47,12 @@ if since then
   return left > 0 and wait(left, 0) or -2
 end
 if redis.call('ZSCORE', parties, operation) then
+  keep()
   return wait(-1, 0)
 end
 if redis.call('EXISTS', guard) == 1 then
   -- It would overwrite our arrival.
-  return wait(1, 0)
+  return wait(1, 0, 0)
 end
 
 local first = redis.call('ZRANGE', parties, 0, 0, 'WITHSCORES')[2]
@@ -60,11 +62,13 @@ if first and tonumber(first) ~= tonumber(wanted) then
     return -3
   end
 end
+local total = redis.call('INCR', count)
 redis.call('ZADD', parties, wanted, operation)
-if redis.call('INCR', count) >= tonumber(wanted) then
+keep()
+if total >= tonumber(wanted) then
   forget_the_dead()
+  total = arrivals()
 end
-local total = arrivals()
 if total < tonumber(wanted) then
   return wait(-1, 1)
 end

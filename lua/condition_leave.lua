@@ -24,8 +24,11 @@ if token ~= '' then
   place = operation .. ' ' .. first .. ' ' .. token
 end
 if verb == 'confirm' then
+  -- A question that was on its way when it was woken may have made it wait anew.
+  redis.call('ZREM', waiting, place)
   return redis.call('ZREM', told, place)
 end
+--@include holds.lua
 --@include hand_over.lua
 --@include wake.lua
 if redis.call('ZREM', waiting, place) == 1 then

@@ -51,6 +51,8 @@ if width and clock[2] % 2 == 0 then
 end
 left = left - wake(left, now, now)
 if left > 0 then
-  wake_old(left)
+  left = left - wake_old(left)
 end
+wake_aside(left, now)
+forget_the_gone(now)
 return 1

@@ -24,8 +24,9 @@
 -- Returns a fencing token in 16 digits   woken, and holds the lock; without a lock it wakes by message
 --         '1'                            woken, without a lock
 --         {ms, rank, length, us, added}  waits for a notification, or, woken, for the lock: when to ask
---                                        again (-1: whenever), place and length of that queue, the
---                                        server's time, and whether it was not there before (1 or 0)
+--                                        again (-1: whenever), its place in the lock's queue or 0, the
+--                                        length of either, the server's time, and whether it was not
+--                                        there before (1 or 0)
 --         -1                             the lock is not held by `former`, so nothing was done
 -- Publishes  grants and wake-ups to the inboxes of waiters that are due
 -- Complexity O(log N) for N waiters; each waiter whose process is gone is handled once
@@ -52,10 +53,7 @@ local again_in = -1
 if heard == '1' then
   again_in = take_old_notifications(began)
 end
-local latest = redis.call('GET', fence)
-local is_former = former ~= '' and redis.call('GET', lock) == token and holds(latest, former)
-
-local woken = redis.call('ZSCORE', told, place)
+local is_former = former ~= '' and has_lock(former, token)
 if verb == 'leave' then
   redis.call('ZREM', waiting, place)
   pass_on(place, began)
@@ -64,36 +62,44 @@ if verb == 'leave' then
     if lease ~= '0' then
       redis.call('PEXPIRE', lock, lease)
     end
-    return (grant(fence, latest, operation, lease))
+    return (grant(fence, redis.call('GET', fence), operation, lease))
   end
-elseif woken and token == '' then
-  return '1'
-elseif not woken and not (token ~= '' and holds(latest, operation)) then
-  local fresh = 0
-  if not redis.call('ZSCORE', waiting, place) then
-    if former ~= '' and not is_former then
-      return -1
-    end
-    forget_stale_notifications()
-    fresh = redis.call('ZADD', waiting, began, place)
-    if is_former and not hand_over(lock, queue, fence, latest, nil) then
-      redis.call('DEL', lock)
-      redis.call('PEXPIRE', fence, FENCE_KEPT)
-    end
-  else
-    -- Somebody must find what no message tells.
-    for _, member in ipairs(redis.call('ZRANGE', told, 0, 9)) do
-      if not is_connected(string.match(member, '^[^:]+')) then
-        pass_on(member, began)
+else
+  local woken = redis.call('ZSCORE', told, place)
+  if not woken and not (token ~= '' and has_lock(operation, token)) then
+    local fresh = 0
+    local since = redis.call('ZSCORE', waiting, place)
+    if not since then
+      if former ~= '' and not is_former then
+        return -1
       end
+      forget_stale_notifications(began)
+      fresh = redis.call('ZADD', waiting, began, place)
+      if is_former and not hand_over(lock, queue, fence, redis.call('GET', fence), nil) then
+        redis.call('DEL', lock)
+        redis.call('PEXPIRE', fence, FENCE_KEPT)
+      end
+    else
+      -- The first write, because this one may not fail when the server is out of memory.
+      redis.call('PEXPIRE', waiting, TOLD_KEPT)
+      come_back(place, tonumber(since))
+      take_missed_notifications(began)
+      take_from_the_gone(began)
+      if not window_left(window, width) then
+        serve()
+      end
+      woken = redis.call('ZSCORE', told, place)
     end
-    if not window_left(window, width) then
-      serve()
+    redis.call('PEXPIRE', waiting, TOLD_KEPT)
+    if not woken then
+      return { again_in, 0, redis.call('ZCARD', waiting), began, fresh }
     end
   end
-  redis.call('PEXPIRE', waiting, TOLD_KEPT)
-  local rank = redis.call('ZRANK', waiting, place) + 1
-  return { again_in, rank, redis.call('ZCARD', waiting), began, fresh }
+  redis.call('PEXPIRE', told, TOLD_KEPT)
+  if token == '' then
+    return '1'
+  end
 end
 
+local latest = redis.call('GET', fence)
 --@include take_or_queue.lua

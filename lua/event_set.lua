@@ -20,8 +20,9 @@ if happened(done, operation, again) then
   return 1
 end
 note(done, operation)
-redis.call('SET', event, value)
+-- First, because the user may have no right to it. Nobody hears it before this script has ended.
 if value == '1' then
   redis.call('PUBLISH', channel, '1')
 end
+redis.call('SET', event, value)
 return 1

@@ -29,6 +29,7 @@ local function take_old_notifications(now)
   local pending = tonumber(redis.call('GET', counter) or 0)
   local ours = math.min(tonumber(redis.call('GET', reserved) or 0), pending)
   local woken = wake(pending - ours, now, now)
+  woken = woken + wake_aside(pending - ours - woken, now)
   if woken > 0 then
     redis.call('DECRBY', counter, woken)
     serve()
@@ -39,10 +40,18 @@ local function take_old_notifications(now)
   return -1
 end
 
--- Before the first waiter comes: what is left then was given when nobody waited.
-local function forget_stale_notifications()
-  local pending = tonumber(redis.call('GET', counter) or 0)
-  if pending > 0 and redis.call('EXISTS', waiting) == 0 and old_waiters() <= 0 then
+-- While no old waiter listens, what is pending belongs to those of ours that wait: their connections may
+-- have been broken when it was published.
+local function take_missed_notifications(now)
+  if tonumber(redis.call('GET', counter) or 0) > 0 and old_waiters() <= 0 then
+    take_old_notifications(now)
+    return true
+  end
+end
+
+-- Before a new waiter comes: what nobody takes then was given when nobody waited.
+local function forget_stale_notifications(now)
+  if take_missed_notifications(now) then
     redis.call('DEL', counter, reserved)
   end
 end

@@ -5,9 +5,13 @@
 --
 -- An old process ends a round by setting the count to 0 and saying why on its channel. Until that is
 -- heard, the parties of such a round are in `ended` (score: since when, ms). Needs all four keys.
+--
+-- While parties of dsync wait, the count has the same time to live as `parties`. Setting it takes that
+-- away, so the end of a round is seen even when old processes have arrived in the next one meanwhile.
 
--- How long (ms) an outcome that nobody asks for is kept, and an end whose reason nobody heard.
-local TOLD_KEPT, UNHEARD_KEPT = 600000, 1000
+-- How long (ms) an outcome that nobody asks for is kept, and an end whose reason nobody heard; and parties
+-- of which none asks any more: old processes may wait with them, and lose their places then.
+local TOLD_KEPT, UNHEARD_KEPT, PARTIES_KEPT = 600000, 1000, 86400000
 
 local function arrivals()
   return tonumber(redis.call('GET', count) or 0)
@@ -27,6 +31,15 @@ local function by_session(members)
   return list
 end
 
+-- After each change of `parties` within a round.
+local function keep()
+  if redis.call('PEXPIRE', parties, PARTIES_KEPT) == 1 then
+    redis.call('PEXPIRE', count, PARTIES_KEPT)
+  else
+    redis.call('SET', count, arrivals())
+  end
+end
+
 -- Takes the parties of processes that are gone out of the round.
 local function forget_the_dead()
   for _, each in ipairs(by_session(redis.call('ZRANGE', parties, 0, -1))) do
@@ -35,6 +48,7 @@ local function forget_the_dead()
         redis.call('ZREM', parties, operation)
         redis.call('DECR', count)
       end
+      keep()
     end
   end
 end
@@ -60,7 +74,8 @@ end
 
 -- Notices that an old process has ended the round.
 local function notice_the_end(now)
-  if arrivals() < redis.call('ZCARD', parties) then
+  local waiting = redis.call('ZCARD', parties)
+  if waiting > 0 and (arrivals() < waiting or redis.call('PTTL', count) < 0) then
     for _, operation in ipairs(redis.call('ZRANGE', parties, 0, -1)) do
       redis.call('ZADD', ended, now, operation)
     end

@@ -1,23 +1,40 @@
--- Included: wakes waiters of a condition. Needs hand_over, `lock, queue, fence, waiting, told`.
+-- Included: wakes waiters of a condition. Needs holds, hand_over, `lock, queue, fence, waiting, told`.
 --
 -- `waiting` has those that wait, by the server's time (us) when they began; `told` has those that were
 -- woken and have not confirmed it yet, by the time of the notification. A waiter that came with the lock
 -- is "<operation> <first> <token>" and wakes by getting the lock, through the lock's queue; one without
 -- is "<operation>" and is told through its inbox.
+--
+-- Who is not connected when its turn comes may be dead, or may be connecting anew. It stands aside then,
+-- behind all others in `waiting`, and gets a notification only where nobody else wants it.
 
--- How long (ms) both keys outlive the last change.
+-- How long (ms) both keys outlive the last question of a waiter.
 local TOLD_KEPT = 600000
+-- Added to the time of those that stand aside. Sums are exact below 2^53.
+local ASIDE = 2 ^ 52
+-- For how long (us) nobody doubts that a woken waiter that is not connected will be so again soon.
+local TRUSTED = 1000000
 
-local function is_connected(session)
+local function parts(member)
+  local operation, session = string.match(member, '^(([^:]+):%d+)')
+  return operation, session
+end
+
+local function is_connected(member)
+  local _, session = parts(member)
   return redis.call('PUBSUB', 'NUMSUB', 'dsync:inbox:' .. session)[2] > 0
 end
 
--- Tells one waiter; returns whether its process is alive.
+local function has_lock(operation, token)
+  return redis.call('GET', lock) == token and holds(redis.call('GET', fence), operation)
+end
+
+-- Tells one waiter; returns whether its process is connected.
 local function tell(member, ticket)
-  local operation, session = string.match(member, '^(([^:]+):%d+)')
+  local operation, session = parts(member)
   if operation == member then
     return redis.call('PUBLISH', 'dsync:inbox:' .. session, operation .. ' 1 0 0') > 0
-  elseif not is_connected(session) then
+  elseif not is_connected(member) then
     return false
   end
   redis.call('ZADD', queue, 'NX', ticket, member)
@@ -29,26 +46,67 @@ local function tell(member, ticket)
   return true
 end
 
--- Wakes up to `count` of those that waited at the time `limit`, oldest first; returns how many.
+local function oldest_waiter()
+  local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  return oldest[1], tonumber(oldest[2])
+end
+
+local function note_told(member, limit)
+  redis.call('ZREM', waiting, member)
+  redis.call('ZADD', told, limit, member)
+  redis.call('PEXPIRE', told, TOLD_KEPT)
+end
+
+-- Wakes up to `count` of those that waited at the time `limit` and are connected, oldest first; returns
+-- how many.
 local function wake(count, limit, now)
   local woken = 0
   while woken < count do
-    local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-    local member = oldest[1]
-    if not member or tonumber(oldest[2]) > limit then
+    local member, began = oldest_waiter()
+    if not member or began > limit then
       break
     end
-    redis.call('ZREM', waiting, member)
     if tell(member, now + woken) then
-      redis.call('ZADD', told, limit, member)
+      note_told(member, limit)
       woken = woken + 1
+    else
+      redis.call('ZADD', waiting, began + ASIDE, member)
     end
   end
-  if woken > 0 then
-    redis.call('PEXPIRE', told, TOLD_KEPT)
-    redis.call('ZREMRANGEBYSCORE', told, '-inf', now - TOLD_KEPT * 1000)
+  return woken
+end
+
+-- Gives notifications that nobody else wants to up to `count` of those that stand aside and waited at the
+-- time `limit`: they find them when they ask again. Returns how many.
+local function wake_aside(count, limit)
+  local woken = 0
+  while woken < count do
+    local member = redis.call('ZRANGEBYSCORE', waiting, ASIDE, ASIDE + limit, 'LIMIT', 0, 1)[1]
+    if not member then
+      break
+    end
+    note_told(member, limit)
+    woken = woken + 1
   end
   return woken
+end
+
+-- Who asks is connected.
+local function come_back(member, since)
+  if since >= ASIDE then
+    redis.call('ZADD', waiting, since - ASIDE, member)
+  end
+end
+
+-- Forgets those that are not connected, and began to wait, or were woken, long ago.
+local function forget_the_gone(now)
+  local long_ago = now - TOLD_KEPT * 1000
+  redis.call('ZREMRANGEBYSCORE', waiting, ASIDE, ASIDE + long_ago)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', told, '-inf', long_ago, 'LIMIT', 0, 10)) do
+    if not is_connected(member) then
+      redis.call('ZREM', told, member)
+    end
+  end
 end
 
 -- A woken waiter that will not go on: the notification belongs to the next that waited when it was given.
@@ -56,7 +114,36 @@ local function pass_on(member, now)
   local told_at = redis.call('ZSCORE', told, member)
   if told_at then
     redis.call('ZREM', told, member)
-    wake(1, tonumber(told_at), now)
+    local woken = wake(1, tonumber(told_at), now)
+    wake_aside(1 - woken, tonumber(told_at))
+  end
+end
+
+-- Whether nobody may come to use the notification that this one was given.
+local function is_gone(member, told_at, now)
+  if now - told_at < TRUSTED or is_connected(member) then
+    return false
+  end
+  -- Who has the lock knows of it, or will.
+  local operation = parts(member)
+  return operation == member or not has_lock(operation, string.match(member, '^[^ ]+ %d+ (.*)$'))
+end
+
+-- Gives what was meant for processes that are gone to others: somebody must find what no message tells.
+local function take_from_the_gone(now)
+  local _, began = oldest_waiter()
+  if not began or began > now then
+    return
+  end
+  local found = redis.call('ZRANGEBYSCORE', told, began, '+inf', 'WITHSCORES', 'LIMIT', 0, 10)
+  for i = 1, #found, 2 do
+    local member, told_at = found[i], tonumber(found[i + 1])
+    if is_gone(member, told_at, now) and wake(1, told_at, now) == 1 then
+      -- Should it come back, it has waited since then.
+      redis.call('ZREM', told, member)
+      redis.call('ZREM', queue, member)
+      redis.call('ZADD', waiting, told_at + ASIDE, member)
+    end
   end
 end
 

@@ -155,9 +155,16 @@ class Session:
             self._links.open()
         due = self.core.due_in()
         if due >= 0:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_later(min(due, 3600), self._on_timer)
+            self._set_timer(min(due, 3600))
+
+    def _set_timer(self, due: float) -> None:
+        at = self.loop.time() + due
+        if self._timer is not None:
+            # One that comes too early does no harm, and finds out when the next is due.
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -66,8 +66,9 @@ class DistributedEvent(Primitive):
     async def wait(self) -> bool:
         """Wait until the flag is set; returns at once where it is.
 
-        A ``set`` that comes meanwhile wakes this task even if a ``clear`` follows at once. A task
-        that is cancelled here leaves nothing behind.
+        A ``set`` that comes meanwhile wakes this task even if a ``clear`` follows at once, unless
+        the connection breaks at that moment. One that was cleared just before may still be on its
+        way to this process, and wake it too. A task that is cancelled here leaves nothing behind.
 
         :returns: True
         :raises redis.exceptions.RedisError: as ``is_set``

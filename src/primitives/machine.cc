@@ -301,6 +301,8 @@ void Machine::withdraw(Operations::iterator it, base::Time now) {
   auto& [id, operation] = *it;
   stop_waiting(id, operation, now);
   const auto former = std::exchange(operation.subject, 0);
+  const auto claim = operation.claim;
+  const auto heard = operation.heard;
   if (operation.sent == base::kNever || operation.claim->kind == Kind::kEvent) {
     operations_.erase(it);
   } else {
@@ -309,11 +311,15 @@ void Machine::withdraw(Operations::iterator it, base::Time now) {
     send(id, operation, now);
   }
   if (former != 0) abandon(former, now);
+  if (heard != Operation::Heard::kNothing) {
+    hear(topic_of(claim->kind, claim->key).channel, heard, now);
+  }
 }
 
 void Machine::stop_waiting(OperationId id, const Operation& operation, base::Time now) {
   if (operation.deadline != base::kNever) deadlines_.erase({operation.deadline, id});
   plan(operation).remove(operation.claim->key, id);
+  plan(operation).remove(operation.claim->operation, id);
   if (has_topic(operation.claim->kind)) topics_.remove(id, *operation.claim, now);
 }
 

@@ -154,6 +154,7 @@ class Machine {
   void on_confirmed(OperationId id, const Operation& operation, bool held);
   void on_grant_message(std::string_view message, base::Time now);
   void on_round_message(std::string_view message, base::Time now);
+  void hear(std::string_view channel, Operation::Heard heard, base::Time now);
   void queue_again(OperationId id, const Operation& operation, base::Time now);
 
   // `from` is not after the moment when the server granted a lease of `lease`.

@@ -19,6 +19,9 @@ using Meaning = Question::Meaning;
 constexpr std::string_view kGoWord = "1";
 constexpr std::string_view kReleaseWord = "release";
 
+// Notifications are waited for much longer than locks, and all but accidents are told by messages.
+constexpr base::Duration kPatience = std::chrono::seconds(1);
+
 // What a release or a call answers.
 enum class Answer : std::int64_t { kNotHeld = -1, kDone = 1, kOverLimit = 3 };
 
@@ -150,15 +153,24 @@ void Machine::on_queued(Operations::iterator it, resp::ReplyView reply, base::Ti
   end_former(operation, false);
   operation.reference = operation.sent;
   operation.server_us = field(3);
-  const bool for_notification = &plan(operation) == &notification_plan_;
-  // There may be more of what was heard, but for others at the moment.
-  if (for_notification && field(0) >= 0) operation.heard = Operation::Heard::kGo;
-  plan(operation).queued(operation.claim->key, id,
-                         {.delay = operation.poll_delay,
-                          .rank = for_notification && field(0) >= 0 ? 1 : field(1),
-                          .length = field(2),
-                          .ttl = std::chrono::milliseconds(field(0))},
-                         now);
+  PollPlan::Place place{.delay = operation.poll_delay,
+                        .rank = field(1),
+                        .length = field(2),
+                        .ttl = std::chrono::milliseconds(field(0))};
+  const bool placed = place.rank > 0;
+  auto& plan = this->plan(operation);
+  if (&plan == &notification_plan_ && !placed) {
+    place.delay = std::max(place.delay, kPatience);
+    // There may be more of what was heard, but for others at the moment.
+    if (field(0) >= 0) operation.heard = Operation::Heard::kGo;
+    place.rank = 1;
+  } else if (!placed) {
+    // Nobody else can ask for it.
+    place.rank = 1;
+    return plan.queued(operation.claim->operation, id, place, now);
+  }
+  plan.remove(operation.claim->operation, id);
+  plan.queued(operation.claim->key, id, place, now);
   const bool forgotten = field(4) == 1 && std::exchange(operation.queued, true);
   operation.queued = true;
   if (operation.stale) send(id, operation, now);
@@ -182,7 +194,9 @@ void Machine::on_leave_reply(Operations::iterator it, resp::ReplyView reply, bas
     if (!code) {
       complete(id, Outcome::kFailed, server_error(reply));
     } else if (Answer{*code} == Answer::kOverLimit) {
+      // As if it had never been tried.
       operation.state = State::kHeld;
+      operation.released = operation.release_sent = false;
       leases_->add(operation.claim, losses_, base::Time());
       return complete(id, Outcome::kOverLimit);
     } else {
@@ -216,7 +230,7 @@ void Machine::on_answer(Operations::iterator it, resp::ReplyView reply) {
     case Meaning::kNumber: {
       if (reply.is_error()) break;
       std::int64_t number = answer.value_or(0);
-      if (!answer) take_number(reply.text(), number);
+      if (!answer && !take_number(reply.text(), number).empty()) number = 0;
       completions_.push_back({id, Outcome::kNumber, {}, number});
       return;
     }
@@ -291,14 +305,21 @@ void Machine::on_round_message(std::string_view message, base::Time now) {
 void Machine::on_topic(std::string_view channel, std::string_view message, base::Time now) {
   const auto waiters = topics_.waiters(channel);
   if (waiters.empty()) return;
-  auto& oldest = operations_.at(waiters.front());
-  if (oldest.claim->kind == Kind::kEvent) {
+  if (operations_.at(waiters.front()).claim->kind == Kind::kEvent) {
     if (message != kGoWord) return;
     for (const auto id : waiters) tell(id, Outcome::kGranted, now);
     return;
   }
   const bool go = message == kGoWord || message == kReleaseWord;
-  oldest.heard = go ? Operation::Heard::kGo : Operation::Heard::kOther;
+  hear(channel, go ? Operation::Heard::kGo : Operation::Heard::kOther, now);
+}
+
+// One question is enough: what is heard concerns all.
+void Machine::hear(std::string_view channel, Operation::Heard heard, base::Time now) {
+  const auto waiters = topics_.waiters(channel);
+  if (waiters.empty()) return;
+  auto& oldest = operations_.at(waiters.front());
+  oldest.heard = heard;
   if (oldest.in_flight) {
     oldest.stale = true;
   } else {

@@ -16,12 +16,13 @@ void PollPlan::queued(const std::string& key, OperationId id, const Place& place
   auto& entry = *keys_.try_emplace(key).first;
   auto& [name, state] = entry;
   const bool asked = !state.waiters.empty() && *state.waiters.begin() == id;
+  state.delay = state.waiters.empty() ? place.delay : std::min(state.delay, place.delay);
   state.waiters.insert(id);
   const auto own = static_cast<std::int64_t>(state.waiters.size());
   const auto share = static_cast<double>(std::max(place.length, own)) / static_cast<double>(own);
   // Processes that started together drift apart, so that they don't ask all at once.
   const auto jitter = std::uniform_real_distribution<double>(0.8, 1.0)(random_);
-  const auto bounded = std::clamp<double>(static_cast<double>(place.delay.count()) * share * jitter,
+  const auto bounded = std::clamp<double>(static_cast<double>(state.delay.count()) * share * jitter,
                                           kShortest.count(), kLongest.count());
   state.interval = base::Duration(static_cast<base::Duration::rep>(bounded));
   auto at = now + state.interval;

@@ -44,6 +44,7 @@ class PollPlan {
  private:
   struct Key {
     std::set<OperationId> waiters;
+    base::Duration delay{};  // the shortest that anybody wanted
     base::Duration interval{};
     base::Time at = base::kNever;
   };

@@ -30,7 +30,9 @@ void Topics::remove(OperationId id, const Claim& claim, base::Time now) {
   const auto it = entries_.find(topic_of(claim.kind, claim.key).channel);
   if (it == entries_.end() || it->second.waiters.erase(id) == 0) return;
   if (!it->second.waiters.empty()) return;
-  it->second.idle_until = base::after(now, idle_time(claim.kind));
+  // What is not listened to needs no end of it.
+  const bool lingers = it->second.wanted;
+  it->second.idle_until = base::after(now, lingers ? idle_time(claim.kind) : base::Duration());
   next_idle_ = std::min(next_idle_, it->second.idle_until);
   if (it->second.idle_until <= now) unsubscribe(it, now);
 }

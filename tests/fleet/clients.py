@@ -15,7 +15,10 @@ class WatchedClient(Redis):
     """
 
     def __init__(self, port: int, *, slow_after: str = "", decode_responses: bool = True) -> None:
-        super().__init__(host="127.0.0.1", port=port, decode_responses=decode_responses)
+        # With a socket_timeout redis-py sends by `asyncio.wait_for`, which can swallow a
+        # cancellation up to Python 3.11, and lets other tasks run before the reply is awaited.
+        options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "socket_timeout": None}
+        super().__init__(decode_responses=decode_responses, **options)
         self.subscriptions: list[PubSub] = []
         self.slowed = asyncio.Event()
         self.go_on = asyncio.Event()

@@ -40,40 +40,46 @@ def make(kind: str, name: str, redis: Redis, key: str, **options: Any) -> Any:
 
 def connect(url: str) -> Redis:
     """Make a client as the old package wants it."""
-    # An old barrier keeps one connection for each wait, and the default is 100 of them.
-    return Redis.from_url(url, decode_responses=True, max_connections=1000)
+    # An old barrier keeps one connection for each wait, and the default is 100 of them; nodes wait
+    # for orders longer than the default of 5 s.
+    options: dict[str, Any] = {"max_connections": 1000, "socket_timeout": None}
+    return Redis.from_url(url, decode_responses=True, **options)
 
 
 # ---- a process that does what the test says ----
 
 
-def order(method: str, *arguments: object, inside: bool = False) -> str:
+def order(method: str, *arguments: object, inside: bool = False, other: str | None = None) -> str:
     """Write an order for `obey`.
 
     :param inside: call the method within `async with`
+    :param other: a key to use instead of the first one
     """
-    return json.dumps([method, arguments, inside])
+    return json.dumps([method, arguments, inside, other])
 
 
 async def obey(
     kind: str, name: str, url: str, key: str, orders: str, options: dict[str, Any]
 ) -> None:
-    """Call methods of one primitive as the list `orders` in Redis says, each in a task.
+    """Call methods of a primitive as the list `orders` in Redis says, each in a task.
 
     "cancel" is an order too: it cancels the calls that have not ended.
     """
     async with connect(url) as redis:
-        primitive = make(kind, name, redis, key, **options)
+        primitives = {key: make(kind, name, redis, key, **options)}
         say("ready")
         calls: set[asyncio.Task[None]] = set()
         while True:
             popped = await redis.blpop([orders])
             assert popped is not None
-            method, arguments, inside = json.loads(popped[1])
+            method, arguments, inside, other = json.loads(popped[1])
             if method == "cancel":
                 for call in calls:
                     call.cancel()
                 continue
+            if other is not None and other not in primitives:
+                primitives[other] = make(kind, name, redis, other, **options)
+            primitive = primitives[other or key]
             call = asyncio.create_task(carry_out(primitive, method, arguments, inside))
             calls.add(call)
             call.add_done_callback(calls.discard)

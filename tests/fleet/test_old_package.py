@@ -135,7 +135,8 @@ async def test_a_timeout_frees_the_lock_that_another_task_took_with_the_same_obj
     assert not await lock.locked()
 
 
-# ---- replies that are lost with their connection; redis-py sends the command again ----
+# ---- replies that are lost with their connection ----
+# redis-py sends the command again, since 6.0 without being asked to.
 
 
 @each_semaphore

@@ -7,6 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using primitives::Claim;
+using primitives::Kind;
 using primitives::kNoExpiry;
 
 constexpr base::Time kStart{1h};
@@ -41,6 +42,21 @@ TEST(ClaimTest, WithoutExpiryIsLookedAt) {
     EXPECT_EQ(claim(kNoExpiry, renewed).next_renewal(kStart, kNoExpiry),
               kStart + primitives::kCheckInterval);
   }
+}
+
+TEST(ClaimTest, IsHeldUnlessItIsOnlyTold) {
+  const auto is_held = [](Kind kind, base::Duration lease) {
+    return Claim{1, "key", "token", "s:1", lease, true, kind}.is_held();
+  };
+  for (const auto lease : {base::Duration(30s), kNoExpiry}) {
+    EXPECT_TRUE(is_held(Kind::kLock, lease));
+    EXPECT_TRUE(is_held(Kind::kRelock, lease));
+    for (const auto kind : {Kind::kCondition, Kind::kBarrier, Kind::kEvent}) {
+      EXPECT_FALSE(is_held(kind, lease));
+    }
+  }
+  EXPECT_TRUE(is_held(Kind::kPermit, 30s));
+  EXPECT_FALSE(is_held(Kind::kPermit, kNoExpiry));
 }
 
 TEST(ClaimTest, OnlyTheLongestTruthCounts) {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "primitives/commands.h"
-#include "support/lock_fixture.h"
+#include "support/machine_fixture.h"
 
 namespace dsync::tests {
 namespace {
@@ -21,7 +21,6 @@ class LockEndTest : public MachineTest {
     EXPECT_EQ(losses_take(), Ids{1});
   }
   Ids losses_take() { return machine().take_losses(); }
-  bool looked_after() { return table_->scan(now_).next != base::kNever; }
 };
 
 TEST_F(LockEndTest, ReleaseSaysWhatTheScriptWants) {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "client/scripts.h"
-#include "support/lock_fixture.h"
+#include "support/machine_fixture.h"
 
 namespace dsync::tests {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "primitives/commands.h"
-#include "support/lock_fixture.h"
+#include "support/machine_fixture.h"
 
 namespace dsync::tests {
 namespace {

@@ -1,7 +1,7 @@
 // How long a grant is surely valid: never longer than the server keeps it.
 #include <gtest/gtest.h>
 
-#include "support/lock_fixture.h"
+#include "support/machine_fixture.h"
 
 namespace dsync::tests {
 namespace {

@@ -15,15 +15,16 @@ namespace {
 using namespace std::chrono_literals;
 using client::Channel;
 using primitives::Claim;
+using primitives::Kind;
 using primitives::OperationId;
 using Ids = std::vector<OperationId>;
 
 class RenewalTest : public ::testing::Test {
  protected:
-  std::shared_ptr<Claim> hold(OperationId id, base::Duration lease = 30s) {
+  std::shared_ptr<Claim> hold(OperationId id, base::Duration lease = 30s, Kind kind = Kind::kLock) {
     const auto text = std::to_string(id);
     auto claim = std::shared_ptr<Claim>(
-        new Claim{id, "key" + text, "token" + text, "s:" + text, lease, true});
+        new Claim{id, "key" + text, "token" + text, "s:" + text, lease, true, kind});
     claim->extend_to(lease == primitives::kNoExpiry ? base::kNever : base::after(now_, lease));
     table_->add(claim, losses_, claim->next_renewal(now_, lease));
     return claim;
@@ -88,6 +89,54 @@ TEST_F(RenewalTest, RenewsEverythingWhenItIsConnected) {
   answer(array({number(1)}));
   EXPECT_EQ(claim->valid(), sent + 30s);
   EXPECT_EQ(losses_->take(), Ids{});
+}
+
+TEST_F(RenewalTest, RenewsPermitsByTheirOwnScript) {
+  const auto claim = hold(1, 30s, Kind::kPermit);
+  connect();
+  const Command expected{"EVAL",
+                         std::string(client::kSemaphoreRenew.source),
+                         "3",
+                         "key1",
+                         "{key1}:dsync:queue",
+                         "{key1}:dsync:permits",
+                         "s:1",
+                         "30000"};
+  EXPECT_EQ(take(), std::vector<Command>{expected});
+  const auto sent = now_;
+  now_ += 1s;
+  answer(array({number(1)}));
+  EXPECT_EQ(claim->valid(), sent + 30s);
+}
+
+TEST_F(RenewalTest, RenewsLocksAndPermitsApart) {
+  hold(1, 30s, Kind::kPermit);
+  hold(2);
+  hold(3, 30s, Kind::kRelock);
+  hold(4, 30s, Kind::kPermit);
+  connect();
+  const auto commands = take();
+  ASSERT_EQ(commands.size(), 2U);
+  EXPECT_EQ(commands[0].at(1), client::kLockRenew.source);
+  EXPECT_EQ(commands[0].at(2), "4");
+  EXPECT_EQ(commands[1].at(1), client::kSemaphoreRenew.source);
+  EXPECT_EQ(commands[1].at(2), "6");
+  // The lost permit is that of the second answer.
+  const auto lost = commands[1].at(3 + 6);
+  answer(array({number(1), number(1)}) + array({number(0), number(1)}));
+  EXPECT_EQ(losses_->take(), Ids{std::stoull(lost.substr(2))});
+}
+
+TEST_F(RenewalTest, RenewsPermitsInBatches) {
+  for (OperationId id = 1; id <= 150; ++id) hold(id, 30s, Kind::kPermit);
+  hold(151);
+  connect();
+  const auto commands = take();
+  ASSERT_EQ(commands.size(), 3U);
+  EXPECT_EQ(commands[0][2], "2");
+  EXPECT_EQ(commands[1][2], "300");
+  EXPECT_EQ(commands[2][2], "150");
+  EXPECT_EQ(commands[1].size(), 3 + 100 * 5U);
 }
 
 TEST_F(RenewalTest, RenewsInBatches) {

@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "support/script_calls.h"
+#include "support/lock_calls.h"
 
 namespace dsync::tests {
 namespace {
 
-class AcquireScriptTest : public ScriptTest {};
+class AcquireScriptTest : public LockScriptTest {};
 
 TEST_F(AcquireScriptTest, GrantsAFreeLock) {
   const auto before = server_us();
@@ -60,17 +60,15 @@ TEST_F(AcquireScriptTest, TellsAgainWithoutExpiry) {
 TEST_F(AcquireScriptTest, QueuesBehindTheHolder) {
   acquire();
   const auto before = server_us();
-  const auto reply = redis_.ask({"EVAL", std::string(client::kLockAcquire.source), "3", kKey,
-                                 kQueue, kFence, "other", "b:1", "30000", "5000", "630000"});
-  const auto place = reply.view();
+  const auto place = numbers_in(acquire({.operation = "b:1", .token = "other"}));
   ASSERT_EQ(place.size(), 5U);
-  EXPECT_GT(place.at(0).integer(), 20'000);
-  EXPECT_LE(place.at(0).integer(), 30'000);
-  EXPECT_EQ(place.at(1).integer(), 1);
-  EXPECT_EQ(place.at(2).integer(), 1);
-  EXPECT_GE(place.at(3).integer(), before);
-  EXPECT_LE(place.at(3).integer(), server_us());
-  EXPECT_EQ(place.at(4).integer(), 1);
+  EXPECT_GT(place[0], 20'000);
+  EXPECT_LE(place[0], 30'000);
+  EXPECT_EQ(place[1], 1);
+  EXPECT_EQ(place[2], 1);
+  EXPECT_GE(place[3], before);
+  EXPECT_LE(place[3], server_us());
+  EXPECT_EQ(place[4], 1);
   EXPECT_EQ(redis_({"ZRANGE", kQueue, "0", "-1"}), "['b:1 5000 other']");
   EXPECT_GT(ttl(kQueue), 0);
   // The holder must look for waiters from now on.

@@ -4,41 +4,18 @@
 #include <string>
 #include <vector>
 
-#include "support/script_calls.h"
+#include "support/lock_calls.h"
 
 namespace dsync::tests {
 namespace {
 
-class BrokenDataTest : public ScriptTest {
- protected:
-  // Everything that the server knows.
-  std::vector<std::string> state() {
-    std::vector<std::string> result;
-    for (const auto& key : redis_.keys()) {
-      const auto expiring = redis_.integer({"PTTL", key}) >= 0;
-      result.push_back(key + (expiring ? " expiring " : " lasting ") + redis_({"DUMP", key}));
-    }
-    return result;
-  }
-
-  void make_list(const std::string& key) {
-    redis_({"DEL", key});
-    redis_({"RPUSH", key, "x"});
-  }
-
-  void expect_failure(const std::string& reply, const std::vector<std::string>& before) {
-    EXPECT_EQ(reply.find("(error) WRONGTYPE"), 0U) << reply;
-    EXPECT_EQ(state(), before);
-  }
-
-  void fill_memory() { redis_({"CONFIG", "SET", "maxmemory", "1"}); }
-};
+class BrokenDataTest : public LockScriptTest {};
 
 TEST_F(BrokenDataTest, TheLockIsAList) {
   make_list(kKey);
   const auto before = state();
-  expect_failure(acquire(), before);
-  expect_failure(acquire({.first = "-1"}), before);
+  expect_wrong_type(acquire(), before);
+  expect_wrong_type(acquire({.first = "-1"}), before);
   EXPECT_EQ(release(), "0");
   EXPECT_EQ(state(), before);
 }
@@ -48,7 +25,7 @@ TEST_F(BrokenDataTest, TheLockBecomesAListUnderTheQueue) {
   acquire({.operation = "b:1"});
   make_list(kKey);
   const auto before = state();
-  expect_failure(acquire({.operation = "c:1"}), before);
+  expect_wrong_type(acquire({.operation = "c:1"}), before);
   EXPECT_EQ(release(), "0");
   EXPECT_EQ(state(), before);
 }
@@ -56,8 +33,8 @@ TEST_F(BrokenDataTest, TheLockBecomesAListUnderTheQueue) {
 TEST_F(BrokenDataTest, TheFenceIsAList) {
   make_list(kFence);
   const auto before = state();
-  expect_failure(acquire(), before);
-  expect_failure(acquire({.first = "-1"}), before);
+  expect_wrong_type(acquire(), before);
+  expect_wrong_type(acquire({.first = "-1"}), before);
   EXPECT_EQ(release(), "0");
   EXPECT_EQ(state(), before);
 }
@@ -66,7 +43,7 @@ TEST_F(BrokenDataTest, TheFenceBecomesAListUnderTheHolder) {
   acquire();
   make_list(kFence);
   const auto before = state();
-  expect_failure(acquire({.operation = "b:1"}), before);
+  expect_wrong_type(acquire({.operation = "b:1"}), before);
   EXPECT_EQ(release(), "0");
   EXPECT_EQ(state(), before);
 }
@@ -87,8 +64,8 @@ TEST_F(BrokenDataTest, TheQueueIsAList) {
   make_list(kQueue);
   const auto before = state();
   // Without a fence nothing is known of the queue, so it must be looked into.
-  expect_failure(acquire(), before);
-  expect_failure(acquire({.first = "-1"}), before);
+  expect_wrong_type(acquire(), before);
+  expect_wrong_type(acquire({.first = "-1"}), before);
 }
 
 TEST_F(BrokenDataTest, TheQueueBecomesAListUnderTheHolder) {
@@ -96,9 +73,9 @@ TEST_F(BrokenDataTest, TheQueueBecomesAListUnderTheHolder) {
   acquire({.operation = "b:1"});
   make_list(kQueue);
   const auto before = state();
-  expect_failure(acquire({.operation = "c:1"}), before);
-  expect_failure(release(), before);
-  expect_failure(release({.operation = "b:1"}), before);
+  expect_wrong_type(acquire({.operation = "c:1"}), before);
+  expect_wrong_type(release(), before);
+  expect_wrong_type(release({.operation = "b:1"}), before);
 }
 
 TEST_F(BrokenDataTest, TheQueueBecomesAListUnderAHolderWithoutExpiry) {
@@ -106,7 +83,7 @@ TEST_F(BrokenDataTest, TheQueueBecomesAListUnderAHolderWithoutExpiry) {
   acquire({.operation = "b:1"});
   make_list(kQueue);
   const auto before = state();
-  expect_failure(release({.first = "0"}), before);
+  expect_wrong_type(release({.first = "0"}), before);
 }
 
 TEST_F(BrokenDataTest, WithoutMemoryNothingIsGranted) {

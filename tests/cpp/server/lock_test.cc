@@ -29,12 +29,6 @@ class LockTest : public ServerTest {
     return session.outcome(id);
   }
 
-  // The server has noticed that the session is gone.
-  void await_death(const std::string& name) {
-    while (redis_({"PUBSUB", "NUMSUB", "dsync:inbox:" + name}).find(", 0]") == std::string::npos) {
-    }
-  }
-
   LiveSession a_{server_.unix_address(), "a"};
   LiveSession b_{server_.unix_address(), "b"};
   LiveSession c_{server_.unix_address(), "c"};

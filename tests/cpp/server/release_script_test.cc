@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "support/script_calls.h"
+#include "support/lock_calls.h"
 
 namespace dsync::tests {
 namespace {
 
-class ReleaseScriptTest : public ScriptTest {};
+class ReleaseScriptTest : public LockScriptTest {};
 
 TEST_F(ReleaseScriptTest, FreesTheLock) {
   acquire();
@@ -140,7 +140,7 @@ TEST_F(ReleaseScriptTest, HandsOverWithinOneToken) {
   EXPECT_EQ(release({.operation = "a:2"}), "1");
 }
 
-class RenewScriptTest : public ScriptTest {};
+class RenewScriptTest : public LockScriptTest {};
 
 TEST_F(RenewScriptTest, MakesALeaseLast) {
   acquire();

@@ -96,6 +96,7 @@ LiveSession::Outcome LiveSession::outcome(OperationId id) {
   run_until({this}, [this, id] { return completed(id); });
   auto node = outcomes_.extract(id);
   error_ = std::move(node.mapped().error.text);
+  number_ = node.mapped().number;
   return node.mapped().outcome;
 }
 
@@ -124,7 +125,7 @@ void LiveSession::flush() {
     // What is sent one by one is answered meanwhile, and an answer may ask for more.
     while (!output.empty()) {
       const auto bytes = std::exchange(output, {});
-      if (hook_ && channel == Channel::kCommands && connected()) {
+      if ((hook_ || loses_reply_) && channel == Channel::kCommands && connected()) {
         send_one_by_one(bytes);
       } else {
         send_all(channel, bytes);
@@ -135,10 +136,14 @@ void LiveSession::flush() {
 
 void LiveSession::send_one_by_one(std::string_view bytes) {
   for (const auto& command : commands_in(bytes)) {
-    hook_();
+    if (hook_) hook_();
     std::string one = '*' + std::to_string(command.size()) + "\r\n";
     for (const auto& word : command) one += bulk(word);
     send_all(Channel::kCommands, one);
+    if (loses_reply_ && loses_reply_()) {
+      wait_for(sockets_[0], POLLIN);
+      return disconnect();
+    }
     await_reply();
   }
 }
@@ -188,16 +193,20 @@ void LiveSession::take_events() {
 void run_until(std::initializer_list<LiveSession*> sessions, const std::function<bool()>& done) {
   const auto end = now() + kPatience;
   while (true) {
-    std::vector<pollfd> descriptors;
-    auto next = end;
     for (auto* session : sessions) {
       session->flush();
       session->take_events();
-      next = std::min(next, session->session_.deadline());
-      for (const auto& socket : session->sockets_) descriptors.push_back({socket.get(), POLLIN, 0});
     }
     if (done()) return;
     if (now() >= end) throw std::runtime_error("the event did not come");
+    std::vector<pollfd> descriptors;
+    auto next = end;
+    for (auto* session : sessions) {
+      // What done() has begun leaves at once.
+      session->flush();
+      next = std::min(next, session->session_.deadline());
+      for (const auto& socket : session->sockets_) descriptors.push_back({socket.get(), POLLIN, 0});
+    }
     poll(descriptors.data(), descriptors.size(), milliseconds_until(next));
     auto descriptor = descriptors.begin();
     for (auto* session : sessions) {

@@ -51,6 +51,8 @@ class LiveSession {
   Outcome outcome(OperationId id);  // Serves until there is one.
   // The text of the error when outcome() was kFailed.
   const std::string& error() const { return error_; }
+  // The number when it was kNumber.
+  std::int64_t number() const { return number_; }
 
   // Serves until the server has executed everything that was sent before.
   void settle();
@@ -61,6 +63,9 @@ class LiveSession {
 
   // Called before each command leaves; each waits for the answer of the one before.
   void before_each_command(std::function<void()> hook) { hook_ = std::move(hook); }
+  // Called after each command has left; where it says so, the links break when the server has
+  // executed the command, before its reply is read.
+  void lose_replies(std::function<bool()> chosen) { loses_reply_ = std::move(chosen); }
 
  private:
   friend void run_until(std::initializer_list<LiveSession*>, const std::function<bool()>&);
@@ -82,7 +87,9 @@ class LiveSession {
   std::array<driver::Descriptor, kLinks> sockets_;
   std::unordered_map<OperationId, primitives::Completion> outcomes_;
   std::string error_;
+  std::int64_t number_ = 0;
   std::function<void()> hook_;
+  std::function<bool()> loses_reply_;
 };
 
 // Serves the sessions until `done` is true; throws when that takes too long.

@@ -16,6 +16,10 @@ struct Wish {
   bool queueing = true;
   base::Duration poll_delay = std::chrono::milliseconds(100);
   base::Duration timeout = base::Duration::max();
+  primitives::Kind kind = primitives::Kind::kLock;
+  bool bounded = false;
+  std::int64_t number = 0;
+  base::Duration window{};
 };
 
 // The views of the request live as long as the wish.
@@ -26,7 +30,11 @@ inline primitives::Machine::Request request_of(const Wish& wish, base::Time now)
           .renewed = wish.renewed,
           .queueing = wish.queueing,
           .poll_delay = wish.poll_delay,
-          .deadline = base::after(now, wish.timeout)};
+          .deadline = base::after(now, wish.timeout),
+          .kind = wish.kind,
+          .bounded = wish.bounded,
+          .number = wish.number,
+          .window = wish.window};
 }
 
 }  // namespace dsync::tests

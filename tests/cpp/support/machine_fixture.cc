@@ -1,4 +1,4 @@
-#include "support/lock_fixture.h"
+#include "support/machine_fixture.h"
 
 #include <algorithm>
 
@@ -10,6 +10,24 @@ namespace {
 
 using client::Channel;
 using client::Script;
+
+// Which argument of a script names the operation; -1: none does.
+struct ScriptShape {
+  const Script* script;
+  int place;
+};
+
+constexpr ScriptShape kScripts[] = {
+    {&client::kLockAcquire, 1},     {&client::kLockRelease, 1},
+    {&client::kLockRenew, 1},       {&client::kSemaphoreAcquire, 0},
+    {&client::kSemaphoreAdd, 0},    {&client::kSemaphoreRelease, 0},
+    {&client::kSemaphoreRenew, 0},  {&client::kSemaphoreFree, -1},
+    {&client::kConditionWait, 1},   {&client::kConditionLeave, 1},
+    {&client::kConditionNotify, 0}, {&client::kBarrierWait, 0},
+    {&client::kBarrierLeave, 0},    {&client::kBarrierEnd, 0},
+    {&client::kBarrierCount, -1},   {&client::kEventSet, 0},
+    {&client::kEventWait, -1},
+};
 
 // Both links of a session share a connection in no test, so what each says is looked at apart.
 void drop_output(primitives::Session& session) {
@@ -30,20 +48,33 @@ std::string granted(std::int64_t fence) {
   return bulk(digits);
 }
 
+std::string published(std::string_view channel, std::string_view text) {
+  return array({bulk("message"), bulk(channel), bulk(text)});
+}
+
+std::string told(std::string_view text) { return published("dsync:inbox:s", text); }
+
 std::string grant_message(std::string_view operation, std::int64_t fence, std::int64_t server_us) {
-  const auto text = std::string(operation) + ' ' + std::to_string(fence) + ' ' +
-                    std::to_string(server_us / 1'000'000) + ' ' +
-                    std::to_string(server_us % 1'000'000);
-  return array({bulk("message"), bulk("dsync:inbox:s"), bulk(text)});
+  return told(std::string(operation) + ' ' + std::to_string(fence) + ' ' +
+              std::to_string(server_us / 1'000'000) + ' ' + std::to_string(server_us % 1'000'000));
+}
+
+Texts keys_of(const Command& command) {
+  const auto first = command.begin() + 3;
+  return {first, first + std::stoi(command.at(2))};
+}
+
+Texts arguments_of(const Command& command) {
+  return {command.begin() + 3 + std::stoi(command.at(2)), command.end()};
 }
 
 std::string in_short(const Command& command) {
   if (command.at(0) == "EVAL" || command.at(0) == "EVALSHA") {
-    for (const auto* script : {&client::kLockAcquire, &client::kLockRelease, &client::kLockRenew}) {
+    for (const auto& [script, place] : kScripts) {
       if (command.at(1) != script->source && command.at(1) != script->sha1) continue;
-      // The operation is the second argument of each.
-      const auto keys = std::stoul(command.at(2));
-      return std::string(script->name) + ' ' + command.at(3 + keys + 1);
+      const auto name = std::string(script->name) + ' ';
+      return name + (place < 0 ? keys_of(command).at(0)
+                               : arguments_of(command).at(static_cast<std::size_t>(place)));
     }
   }
   std::string result;
@@ -79,8 +110,17 @@ base::Duration MachineTest::tick() {
 }
 
 std::vector<Command> MachineTest::take_commands() {
-  const auto result = commands_in(session_.client().output(Channel::kCommands));
-  drop_output(session_);
+  auto& output = session_.client().output(Channel::kCommands);
+  const auto result = commands_in(output);
+  output.clear();
+  return result;
+}
+
+Texts MachineTest::take_inbox() {
+  auto& output = session_.client().output(Channel::kInbox);
+  Texts result;
+  for (const auto& command : commands_in(output)) result.push_back(in_short(command));
+  output.clear();
   return result;
 }
 
@@ -88,6 +128,19 @@ Texts MachineTest::take() {
   Texts result;
   for (const auto& command : take_commands()) result.push_back(in_short(command));
   return result;
+}
+
+void MachineTest::serve_inbox() {
+  auto& output = session_.client().output(Channel::kInbox);
+  std::string answers;
+  for (const auto& command : commands_in(output)) {
+    const bool begins = command.at(0) == "SUBSCRIBE";
+    for (std::size_t i = 1; i < command.size(); ++i) {
+      answers += array({bulk(begins ? "subscribe" : "unsubscribe"), bulk(command[i]), number(2)});
+    }
+  }
+  output.clear();
+  push(answers);
 }
 
 primitives::OperationId MachineTest::acquire(const Wish& wish) {

@@ -16,7 +16,7 @@ namespace dsync::tests {
 
 using Texts = std::vector<std::string>;
 
-// What lock_acquire answers to an operation that it has queued.
+// What a script answers to an operation that waits.
 struct Queued {
   std::int64_t ttl_ms = -1;
   std::int64_t rank = 1;
@@ -27,14 +27,26 @@ struct Queued {
 
 std::string reply(const Queued& queued);
 
-// What lock_acquire answers to an operation that it has granted.
+// What lock_acquire answers to an operation that it has granted; the other scripts answer
+// bulk("1").
 std::string granted(std::int64_t fence);
 
-// The message of a grant by hand-over, of an operation like "s:1", as the inbox brings it.
+// What is published on a channel, as the inbox connection brings it.
+std::string published(std::string_view channel, std::string_view text);
+
+// A message to the session itself.
+std::string told(std::string_view text);
+
+// The message of a grant by hand-over, of an operation like "s:1".
 std::string grant_message(std::string_view operation, std::int64_t fence, std::int64_t server_us);
 
-// A command in short: "lock_acquire s:1", or all its words.
+// A command in short: "lock_acquire s:1", "barrier_count key" where no operation is named, or all
+// its words.
 std::string in_short(const Command& command);
+
+// What a script call says: its keys and arguments.
+Texts keys_of(const Command& command);
+Texts arguments_of(const Command& command);
 
 class MachineTest : public ::testing::Test {
  protected:
@@ -54,6 +66,10 @@ class MachineTest : public ::testing::Test {
   // Every command written since the last call, in full and in short.
   std::vector<Command> take_commands();
   Texts take();
+  // The same of the inbox connection.
+  Texts take_inbox();
+  // Confirms what was subscribed there since the last call.
+  void serve_inbox();
 
   OperationId acquire(const Wish& wish);
   OperationId acquire() { return acquire(Wish()); }
@@ -61,6 +77,8 @@ class MachineTest : public ::testing::Test {
   OperationId hold(const Wish& wish = Wish(), std::int64_t fence = 1'700'000'000'000'000);
   // An acquire that the server has queued.
   OperationId wait(const Wish& wish = Wish(), const Queued& queued = Queued());
+
+  bool looked_after() { return table_->scan(now_).next != base::kNever; }
 
   // What has completed since the last call: "1 granted", "2 failed: OOM …".
   Texts completed();
