@@ -193,8 +193,9 @@ TEST_F(ConditionTest, ANotificationBeforeTheFirstQuestionIsNotLost) {
 
 // One that goes before it could ask leaves that to the next.
 TEST_F(ConditionTest, ANotificationThatWasNotAskedAboutIsLeftToTheNext) {
-  const auto first = begin();
+  const auto first = wait();
   wait();
+  tick();
   take();
   push(published(kChannel, "1"));
   machine().abandon(first, now_);
