@@ -54,6 +54,16 @@ TEST_F(PollPlanTest, AsksAboutOnceInADelay) {
   EXPECT_EQ(plan_.take_due(plan_.next()), Ids{1});
 }
 
+TEST_F(PollPlanTest, TheMostImpatientSetsThePace) {
+  queued(1, {10s, 1, 1, kNoTtl});
+  queued(2, {100ms, 2, 2, kNoTtl});
+  // By whichever of them asks.
+  EXPECT_LE(plan_.next(), now_ + 200ms);
+  EXPECT_EQ(plan_.take_due(plan_.next()), Ids{1});
+  queued(1, {10s, 1, 2, kNoTtl});
+  EXPECT_LE(plan_.next(), now_ + 200ms);
+}
+
 TEST_F(PollPlanTest, TheRateStaysWhenWaitersGrow) {
   for (const OperationId waiters : {1, 10, 1000}) {
     plan_.clear();
