@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, assert_type
 
 import dsync
-from dsync import DistributedLock, LockLostError
+from dsync import (
+    BrokenBarrierError,
+    DistributedBarrier,
+    DistributedBoundedSemaphore,
+    DistributedCondition,
+    DistributedEvent,
+    DistributedLock,
+    DistributedSemaphore,
+    LockLostError,
+)
 from redis.asyncio import Redis
 
 
@@ -73,6 +82,37 @@ async def told_of_the_loss(lock: DistributedLock) -> None:
         print(runtime_error)
 
 
+async def with_permits(redis: Redis) -> None:
+    async with DistributedSemaphore(redis, "pool", 10, acquire_timeout=1) as semaphore:
+        assert_type(semaphore, DistributedSemaphore)
+        assert_type(await semaphore.locked(), bool)
+    async with DistributedBoundedSemaphore(redis, "pool", 10, lease=None) as bounded:
+        assert_type(bounded, DistributedBoundedSemaphore)
+
+
+async def with_notifications(redis: Redis, jobs: list[str]) -> None:
+    async with DistributedCondition(redis, "jobs") as condition:
+        assert_type(condition, DistributedCondition)
+        assert_type(await condition.wait(), bool)
+        assert_type(await condition.wait_for(lambda: jobs), list[str])
+        await condition.notify(2)
+        await condition.notify_all()
+
+
+async def with_rounds_and_flags(redis: Redis) -> None:
+    barrier = DistributedBarrier(redis, "start", parties=5)
+    assert_type(barrier.parties, int)
+    assert_type(await barrier.n_waiting(), int)
+    try:
+        await barrier.wait()
+    except BrokenBarrierError as error:
+        both: tuple[ValueError, asyncio.BrokenBarrierError] = (error, error)
+        print(both)
+    event = DistributedEvent(redis, "ready", consumer_timeout=1)
+    assert_type(await event.wait(), bool)
+    assert_type(await event.is_set(), bool)
+
+
 class Worker:
     """Keeps a lock as an attribute."""
 
@@ -95,6 +135,8 @@ async def refused(redis: Redis) -> None:
     DistributedLock(redis, "a", 0.1, None, 30.0)  # type: ignore[call-arg]
     DistributedLock(redis, "a", lease="long")  # type: ignore[arg-type]
     DistributedLock(redis, "a", on_lost=lambda: None)  # type: ignore[misc,arg-type]
+    DistributedSemaphore(redis, "a")  # type: ignore[call-arg]
+    DistributedBarrier(redis, "a", "5")  # type: ignore[arg-type]
     lock = DistributedLock(redis, "a")
     lock.fencing_token = 1  # type: ignore[misc]
     with lock:  # type: ignore[attr-defined]
