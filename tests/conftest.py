@@ -1,5 +1,7 @@
 """Fixtures for all tests: servers, clients, proxies and child processes, closed after the test."""
 
+import os
+import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -33,6 +35,14 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
     """An asyncio client of `server`."""
     async with server.client() as client:
         yield client
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
+    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"DSYNC_TEST_SEED={seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Connections that break while parties wait: nobody hangs, and no round opens early."""
 
 import asyncio
-import os
 import random
 
 import pytest
@@ -32,14 +31,6 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def proxy(make_proxy: MakeProxy) -> Proxy:
     return make_proxy()
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 def barrier_at(port: int, key: str, parties: int, name: str = "") -> DistributedBarrier:

@@ -3,22 +3,15 @@
 import asyncio
 import random
 
-import pytest
-
 from tests.fault import condition_nodes
 from tests.fault.lock_tools import MakeProxy, MakeServer, Spawn
 from tests.fault.test_counting import break_links
-from tests.integration.conditions import seeded, until_nothing_is_left
+from tests.integration.conditions import until_nothing_is_left
 from tests.integration.locks import peek
 from tests.support.processes import Child
 from tests.support.redis_server import RedisServer
 
 OPTIONS = {"lease": 5.0, "acquire_sleep_delay": 0.05}
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    return seeded()
 
 
 async def until_done(*children: Child) -> list[Child]:

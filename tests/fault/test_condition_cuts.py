@@ -15,7 +15,6 @@ from tests.integration.conditions import (
     holds,
     lock_of,
     notify,
-    seeded,
     turns,
     until_nothing_is_left,
     until_settled,
@@ -37,11 +36,6 @@ def proxy(make_proxy: MakeProxy) -> Proxy:
 def condition(server: RedisServer, key: str) -> DistributedCondition:
     """The one that notifies; its own connections are in order."""
     return condition_of(server, key, "notifier")
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    return seeded()
 
 
 # ---- scripts ----

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import random
 
-import pytest
 import redis
 
 from tests.fault import lock_nodes
@@ -16,14 +14,6 @@ from tests.support.redis_server import RedisServer
 
 PROCESSES = 4
 LINKS: list[Which] = ["all", "command", "subscription"]
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 async def break_links(proxies: list[Proxy], server: RedisServer, dice: random.Random) -> None:

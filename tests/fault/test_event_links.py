@@ -1,7 +1,6 @@
 """Connections that break while tasks wait for an event, or set it."""
 
 import asyncio
-import os
 import random
 
 import pytest
@@ -30,14 +29,6 @@ LINKS: list[Which] = ["command", "subscription"]
 @pytest.fixture
 def proxy(make_proxy: MakeProxy) -> Proxy:
     return make_proxy()
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 def event_at(port: int, key: str, name: str = "") -> DistributedEvent:

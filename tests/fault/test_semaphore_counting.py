@@ -17,8 +17,6 @@ from tests.support.waiting import eventually
 PROCESSES = 4
 VALUE = 3
 
-dice = test_counting.dice
-
 
 async def sample(server: RedisServer, key: str, looks: list[Look]) -> None:
     """Look again and again: no slot may be missing, and none may be there twice."""

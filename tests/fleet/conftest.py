@@ -1,7 +1,5 @@
 """Fixtures of fleets: processes of either kind that work together on one key."""
 
-import os
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -10,14 +8,6 @@ import pytest
 
 from tests.fleet.remote import Remote
 from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 @pytest.fixture

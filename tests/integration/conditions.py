@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import random
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -158,13 +156,6 @@ async def turns(count: int) -> None:
     """Give the loop so many turns."""
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-def seeded() -> random.Random:
-    """Return randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 class Crowd:

@@ -1,7 +1,6 @@
 """DistributedBarrier: a party that is cancelled or timed out at any await does not count."""
 
 import asyncio
-import os
 import random
 
 import pytest
@@ -23,14 +22,6 @@ from tests.integration.test_lock_cancellation import after_steps, cancelled_at
 from tests.support.proxy_link import Direction
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 async def assert_two_open_it(server: RedisServer, barrier: DistributedBarrier, key: str) -> None:

@@ -3,14 +3,12 @@
 import asyncio
 import random
 
-import pytest
 from dsync import DistributedCondition
 
 from tests.integration.conditions import (
     condition_of,
     crowd,
     notify,
-    seeded,
     turns,
     until_nothing_is_left,
     until_settled,
@@ -18,11 +16,6 @@ from tests.integration.conditions import (
 from tests.integration.locks import soon
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    return seeded()
 
 
 async def test_at_random_as_many_wake_as_are_notified_whoever_is_cancelled(

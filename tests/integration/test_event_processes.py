@@ -1,7 +1,6 @@
 """DistributedEvent between processes, threads and loops, and the ends of these."""
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 
@@ -28,14 +27,6 @@ Spawn = Callable[..., Child]
 
 # As `python -X dev -W error`.
 STRICT = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 def told(children: list[Child], event: str) -> int:

@@ -1,7 +1,6 @@
 """Semaphores: at whatever await they end, an acquire takes nothing, and a release gives back."""
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -29,14 +28,6 @@ Kind = type[DistributedSemaphore]
 each_moment = pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 each_lease = pytest.mark.parametrize("lease", [30.0, None])
 each_kind = pytest.mark.parametrize("kind", [DistributedSemaphore, DistributedBoundedSemaphore])
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness whose seed is shown when the test fails, and can be set to repeat it."""
-    seed = int(os.environ.get("DSYNC_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"DSYNC_TEST_SEED={seed}")
-    return random.Random(seed)
 
 
 # ---- acquire ----
