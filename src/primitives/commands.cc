@@ -29,11 +29,8 @@ void send_wait(const Route& route, const Operation& operation, std::string_view 
 
 void send_leave(const Route& route, const Operation& operation) {
   switch (operation.claim->kind) {
-    case Kind::kRelock:
-      if (!operation.granted)
-        send_condition_leave({route.client, 0, route.now}, *operation.claim, false);
-      return send_lock_release(route, operation);
     case Kind::kLock:
+    case Kind::kRelock:
       return send_lock_release(route, operation);
     case Kind::kPermit:
       return send_semaphore_release(route, operation);

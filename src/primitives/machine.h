@@ -133,7 +133,7 @@ class Machine {
 
  private:
   using Operations = std::unordered_map<OperationId, Operation>;
-  enum class Verb : std::uint64_t { kWait, kLeave, kAsk };
+  enum class Verb : std::uint64_t { kWait, kLeave, kAsk, kForgo };
 
   OperationId next_id() { return ++last_id_; }
   static client::Cookie cookie(OperationId id, Verb verb);

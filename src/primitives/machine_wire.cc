@@ -78,12 +78,17 @@ bool Machine::send_in_state(OperationId id, Operation& operation, base::Time now
     }
     case State::kReleasing: {
       operation.resent = std::exchange(operation.release_sent, true);
+      operation.stale = false;
       const Route route{client_, cookie(id, Verb::kLeave), now};
       if (operation.only_notification) {
         send_condition_leave(route, *operation.claim, operation.knows);
-      } else {
-        send_leave(route, operation);
+        return true;
       }
+      if (operation.claim->kind == Kind::kRelock && !operation.granted) {
+        // Before the release, lest it be woken in between.
+        send_condition_leave({client_, cookie(id, Verb::kForgo), now}, *operation.claim, false);
+      }
+      send_leave(route, operation);
       return true;
     }
     case State::kAsking:
@@ -112,6 +117,8 @@ void Machine::on_reply(client::Cookie cookie, resp::ReplyView reply, base::Time 
       return on_leave_reply(it, reply, now);
     case Verb::kAsk:
       return on_answer(it, reply);
+    case Verb::kForgo:
+      return;
   }
 }
 
@@ -189,6 +196,7 @@ void Machine::queue_again(OperationId id, const Operation& operation, base::Time
 
 void Machine::on_leave_reply(Operations::iterator it, resp::ReplyView reply, base::Time now) {
   auto& [id, operation] = *it;
+  if (operation.stale) return send(id, operation, now);
   if (!operation.orphan) {
     const auto code = reply.integer();
     if (!code) {
@@ -253,7 +261,13 @@ void Machine::on_resend(client::Cookie cookie, base::Time now) {
   const auto it = operations_.find(cookie >> 2);
   if (it == operations_.end()) return;
   auto& [id, operation] = *it;
-  const bool release = static_cast<Verb>(cookie & 3) == Verb::kLeave;
+  const auto verb = static_cast<Verb>(cookie & 3);
+  if (verb == Verb::kForgo) {
+    // It goes again with the release, whose answer is the next.
+    operation.stale = true;
+    return;
+  }
+  const bool release = verb == Verb::kLeave;
   if (release) operation.release_sent = operation.resent;
   // An acquire of an operation that is being released by now is wanted no more.
   if (release == (operation.state == State::kReleasing)) send(id, operation, now);

@@ -281,6 +281,23 @@ TEST_F(RelockTest, AbandonedWhileItWaits) {
   EXPECT_FALSE(machine().wants_link(false));
 }
 
+// Both are asked again, in their order: the place among the waiters must not outlive the other.
+TEST_F(RelockTest, AForgottenScriptOfAWithdrawalIsSentAgain) {
+  const auto no_script = failure("NOSCRIPT No matching script.");
+  const Texts both{"condition_leave s:2", "lock_release s:2"};
+  machine().abandon(wait(), now_);
+  EXPECT_EQ(take(), both);
+  answer(no_script + number(0));
+  EXPECT_EQ(take(), both);
+  answer(no_script + no_script);
+  EXPECT_EQ(take(), both);
+  answer(number(2) + no_script);
+  EXPECT_EQ(take(), both);
+  answer(number(0) + number(0));
+  EXPECT_EQ(take(), Texts{});
+  EXPECT_FALSE(machine().wants_link(false));
+}
+
 TEST_F(RelockTest, GivingUpFailsItAndFreesTheLock) {
   begin();
   lose();
