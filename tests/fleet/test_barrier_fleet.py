@@ -130,7 +130,7 @@ async def test_a_new_party_that_was_killed_makes_room_for_another(
     await nobody_listens(server, key)
     # Only a process of dsync sees that it is gone, and takes its place when it arrives itself.
     new.order("wait")
-    await eventually(lambda: listed(server, key) - dead, "the new one waits")
+    await eventually(lambda: bool(listed(server, key) - dead), "the new one waits")
     await arrived(server, key, 1)
     await old.call("wait")
     await new.done("wait")
