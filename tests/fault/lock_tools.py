@@ -75,6 +75,12 @@ async def queued(server: RedisServer, key: str, count: int) -> None:
         )
 
 
+async def answered(*locks: DistributedLock) -> None:
+    """Wait until every command so far has its reply, as a forged one would be taken for it."""
+    for lock in locks:
+        await lock.locked()
+
+
 async def free(server: RedisServer, key: str, within: float = 20.0) -> None:
     """Wait until nobody holds the lock and nobody waits for it."""
     with server.sync() as client:

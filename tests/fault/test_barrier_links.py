@@ -52,6 +52,7 @@ async def test_parties_survive_a_broken_link_and_count_once(
 ) -> None:
     lossy, good = barrier_at(proxy.port, key, 6), barrier_at(server.port, key, 6)
     waiting = await start_parties(server, key, lossy, good, lossy, good)
+    assert await lossy.n_waiting() == 4  # With this, all commands before have their reply too.
     accepted = proxy.accepted
     fault(proxy)
     if fault is not FAULTS["foreign message"]:

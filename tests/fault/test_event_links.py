@@ -50,6 +50,7 @@ async def test_waiters_survive_a_broken_link(
 ) -> None:
     event = event_at(proxy.port, key)
     tasks = await start_waiters(server, *[event] * 5)
+    assert not await event.is_set()  # With this, all commands before have their reply too.
     accepted = proxy.accepted
     fault(proxy)
     if fault is not FAULTS["foreign message"]:

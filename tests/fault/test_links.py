@@ -9,6 +9,7 @@ import redis
 from tests.fault.lock_tools import (
     MakeProxy,
     Room,
+    answered,
     free,
     lock_name,
     lock_of,
@@ -55,6 +56,7 @@ async def test_waiters_survive_a_broken_link(
     room = Room()
     async with running(*(room.enter(waiter) for waiter in waiters)) as tasks:
         await queued(server, key, 4)
+        await answered(*waiters)
         fault(proxy)
         await queued(server, key, 4)
         await holder.release()
