@@ -1,5 +1,8 @@
-"""Distributed synchronization for asyncio over Redis."""
+"""Distributed synchronization over Redis, for asyncio and (``dsync.sync``) for threads."""
 
+from dsync import key_value, sync
+from dsync._default import configure
+from dsync._locked import locked
 from dsync._session import close
 from dsync.barrier import DistributedBarrier
 from dsync.condition import DistributedCondition
@@ -18,5 +21,9 @@ __all__ = [
     "DistributedSemaphore",
     "LockLostError",
     "close",
+    "configure",
+    "key_value",
+    "locked",
+    "sync",
 ]
 __version__ = "0.1.0"

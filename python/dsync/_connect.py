@@ -54,7 +54,7 @@ class Server:
             (self.connect_timeout, self.reply_timeout, self.keepalive_options),
             (self.username, self.password, self.credential_provider, self.ssl_options),
             (_sentinel_identity(self.sentinel), self.service_name),
-            (_retries(self.retry),),
+            (retries_of(self.retry),),
         )
 
     async def login(self) -> _core.Login:
@@ -133,11 +133,13 @@ _by_identity: dict[tuple[object, ...], Server] = {}
 
 
 def server_of(redis: object) -> Server:
-    """Give the server that a client, or a URL, is configured for.
+    """Give the server that a client, or a URL, is configured for; a server is given back.
 
     :raises TypeError: for what is no usable client
     :raises ValueError: for a URL that is none
     """
+    if isinstance(redis, Server):
+        return redis
     if isinstance(redis, str):
         if redis not in _by_url:
             _by_url[redis] = _read(_client_for(redis))
@@ -238,6 +240,7 @@ async def _credentials(provider: Any) -> tuple[str, ...]:
     return tuple(provider.get_credentials())
 
 
-def _retries(retry: Any) -> int:
+def retries_of(retry: Any) -> int:
+    """Tell how often the retry settings of a client let it try again."""
     # Before redis 6 there is no method for it.
     return int(retry.get_retries() if hasattr(retry, "get_retries") else retry._retries)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dsync._call import caller
+
 if TYPE_CHECKING:
     from dsync._session import Session
 
@@ -19,28 +21,39 @@ class LossEvent(asyncio.Event):
         return self.wait().__await__()
 
 
+def current_owner() -> object:
+    """Tell for whom this code runs: a task, or a thread that waits; None for neither."""
+    thread = caller.get()
+    if thread is not None:
+        return thread
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
 class Hold:
     """One grant, from ``acquire`` to ``release``."""
 
-    __slots__ = ("_cancelling", "cancelled", "lost", "operation", "session", "task")
+    __slots__ = ("_cancelling", "cancelled", "lost", "operation", "owner", "session")
 
     def __init__(self, session: Session, operation: int) -> None:
         self.session = session
         self.operation = operation
-        self.task = asyncio.current_task()
+        self.owner = current_owner()
         self.lost = False
         self.cancelled = False  # whether the loss cancelled the task
 
     def cancel_task(self, message: str) -> None:
         """Cancel the task that acquired, because of the loss."""
-        if self.task is not None and not self.task.done():
+        if isinstance(self.owner, asyncio.Task) and not self.owner.done():
             self.cancelled = True
-            self._cancelling = self.task.cancelling()
-            self.task.cancel(message)
+            self._cancelling = self.owner.cancelling()
+            self.owner.cancel(message)
 
     def end_cancellation(self) -> bool:
         """Take the cancellation back; tells whether it was the only one."""
-        return self.task is not None and self.task.uncancel() <= self._cancelling
+        return isinstance(self.owner, asyncio.Task) and self.owner.uncancel() <= self._cancelling
 
 
 def call_on_lost(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -13,7 +12,7 @@ from weakref import ref
 
 from dsync import _core
 from dsync._checks import check_seconds, migration_window_of
-from dsync._hold import Hold, LossEvent, call_on_lost
+from dsync._hold import Hold, LossEvent, call_on_lost, current_owner
 from dsync._primitive import Primitive
 from dsync._session import Session
 from dsync.errors import LockLostError, OperationFailedError, translated
@@ -278,12 +277,11 @@ class Leased(Primitive):
     # ---- helpers ----
 
     def _find(self) -> Hold | None:
-        """Give the running task's latest hold, or else the latest of all."""
+        """Give the latest hold of the running task or thread, or else the latest of all."""
         holds = self._holds
         if len(holds) > 1:
-            with contextlib.suppress(RuntimeError):
-                task = asyncio.current_task()
-                return next((hold for hold in reversed(holds) if hold.task is task), holds[-1])
+            owner = current_owner()
+            return next((hold for hold in reversed(holds) if hold.owner == owner), holds[-1])
         return holds[0] if holds else None
 
     def _current(self, what: str) -> Hold:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from dsync import _core
 from dsync._checks import check_key
+from dsync._hold import current_owner
 from dsync._leased import Leased
 from dsync._session import Session
 from dsync.errors import LockLostError
@@ -105,7 +105,7 @@ class DistributedLock(Leased):
     def _begin(self, session: Session, operation: int) -> None:
         for hold in self._holds:
             # This task has lost it before, and takes it again instead of a release.
-            if hold.lost and hold.task is asyncio.current_task():
+            if hold.lost and hold.owner == current_owner():
                 self._drop(hold.operation)
                 hold.session.abandon(hold.operation)
         super()._begin(session, operation)
@@ -132,6 +132,11 @@ class DistributedLock(Leased):
         return (
             await self._outcome(session, session.core.locked(self._key), "ask for") == _core.LOCKED
         )
+
+    async def _free(self) -> None:
+        """Free the lock, whoever holds it."""
+        session = self._open_session()
+        await self._outcome(session, session.core.drop(self._key), "free")
 
     @property
     def fencing_token(self) -> int:

@@ -179,6 +179,8 @@ std::uint64_t Session::locked(std::string_view key) {
   return ask(primitives::locked_question(key));
 }
 
+std::uint64_t Session::drop(std::string_view key) { return ask(primitives::drop_call(key)); }
+
 std::uint64_t Session::free_slots(std::string_view key, std::int64_t value) {
   return ask(primitives::free_slots_question(key, value));
 }
@@ -257,6 +259,7 @@ void bind_session(py::module_& module) {
       .def("confirm", &Session::confirm)
       .def("is_held", &Session::is_held)
       .def("locked", &Session::locked)
+      .def("drop", &Session::drop)
       .def("free_slots", &Session::free_slots)
       .def("add_slot", &Session::add_slot)
       .def("notify", &Session::notify)

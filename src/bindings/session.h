@@ -54,6 +54,7 @@ class Session {
   std::uint64_t confirm(std::uint64_t id, double lease);
   bool is_held(std::uint64_t id) const { return core_->machine().holds(id); }
   std::uint64_t locked(std::string_view key);
+  std::uint64_t drop(std::string_view key);
   std::uint64_t free_slots(std::string_view key, std::int64_t value);
   std::uint64_t add_slot(std::string_view key, std::int64_t value, bool bounded);
   std::uint64_t notify(std::uint64_t holder, std::int64_t count);

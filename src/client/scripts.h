@@ -22,6 +22,7 @@ extern const Script kConditionWait;
 extern const Script kEventSet;
 extern const Script kEventWait;
 extern const Script kLockAcquire;
+extern const Script kLockDrop;
 extern const Script kLockRelease;
 extern const Script kLockRenew;
 extern const Script kSemaphoreAcquire;

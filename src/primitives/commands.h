@@ -41,6 +41,7 @@ Question free_slots_question(std::string_view semaphore, std::int64_t value);
 Question waiting_question(std::string_view barrier);
 Question is_set_question(std::string_view event);
 
+Question drop_call(std::string_view lock);
 Question add_call(std::string_view semaphore, std::int64_t value, bool bounded);
 Question notify_call(const Claim& holder, std::int64_t count);
 Question end_call(std::string_view barrier, std::string_view word);

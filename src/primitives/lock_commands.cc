@@ -41,6 +41,15 @@ Question locked_question(std::string_view lock) {
   return {Question::Meaning::kLocked, nullptr, {"EXISTS", std::string(lock)}, {}};
 }
 
+Question drop_call(std::string_view lock) {
+  return {Question::Meaning::kCall,
+          &client::kLockDrop,
+          {std::string(lock), name_beside(lock, kQueueSuffix), name_beside(lock, kFenceSuffix),
+           name_beside(lock, kDoneSuffix)},
+          {},
+          true};
+}
+
 Question confirm_question(const Claim& claim, base::Duration lease) {
   const auto ms = std::to_string(base::milliseconds(lease));
   if (claim.kind == Kind::kPermit) {

@@ -14,15 +14,18 @@ CXX_LAYERS = ["base", "resp", "client", "primitives", "driver", "bindings"]
 PYTHON_HEADERS = ("Python.h", "pybind11/")
 
 PYTHON_LAYERS = [
-    {"_core", "_checks", "_pending", "errors"},
+    {"_call", "_core", "_checks", "_greenlets", "_pending", "errors"},
     {"_lease", "_transport", "_connect"},
-    {"_links"},
-    {"_session"},
-    {"_hold"},
+    {"_blocking_client", "_links"},
+    {"_default", "_session"},
+    {"_hold", "_portal"},
     {"_primitive"},
     {"_leased"},
     # The public face: every module whose name has no underscore, unless it stands above.
     {"*"},
+    {"_blocking"},
+    {"sync"},
+    {"_locked", "key_value"},
     {"__init__"},
 ]
 

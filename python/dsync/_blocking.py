@@ -1,0 +1,148 @@
+"""What the primitives of the blocking face have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from dsync._checks import check_seconds
+from dsync._leased import Leased
+from dsync._portal import run
+from dsync._primitive import Primitive
+
+_S = TypeVar("_S")
+_P = TypeVar("_P", bound=Primitive)
+_L = TypeVar("_L", bound=Leased)
+
+
+class Blocking(Generic[_P]):
+    """Drives the asynchronous object of the same name."""
+
+    __slots__ = ("__weakref__", "_async")
+    _async: _P
+
+    def __repr__(self) -> str:
+        return f"<dsync.sync.{repr(self._async).removeprefix('<')}"
+
+
+class Loss:
+    """Tells whether a lock or permit was lost since it was acquired."""
+
+    __slots__ = ("_leased",)
+
+    def __init__(self, leased: Leased) -> None:
+        self._leased = leased
+
+    def is_set(self) -> bool:
+        """Tell whether it was lost; takes no round trip."""
+        return self._leased._lost
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a loss.
+
+        :param timeout: seconds, >= 0; None waits for ever
+        :returns: whether it was lost
+        """
+
+        async def loss() -> None:
+            await self._leased.lost
+
+        return self.is_set() or happens(loss, timeout)
+
+
+class BlockingLeased(Blocking[_L]):
+    """What a lock and the permits of a semaphore have in common.
+
+    A hold belongs to the thread that acquired it, as it belongs to a task in the asynchronous face:
+    of several that one object has, ``release`` and the like mean the calling thread's latest.
+    """
+
+    __slots__ = ()
+
+    def acquire(
+        self, acquire_sleep_delay: float | None = None, acquire_timeout: float | None = None
+    ) -> bool:
+        """Wait until this thread holds it.
+
+        :param acquire_sleep_delay: seconds, instead of the constructor's
+        :param acquire_timeout: seconds, instead of the constructor's
+        :returns: True
+        :raises TimeoutError: if ``acquire_timeout`` seconds pass
+        :raises redis.exceptions.RedisError: as the asynchronous method
+        """
+        return run(self._async.acquire(acquire_sleep_delay, acquire_timeout))
+
+    def try_acquire(self) -> bool:
+        """Take it if it is free now and nobody waits for it; tells whether this thread holds it."""
+        return run(self._async.try_acquire())
+
+    def owned(self) -> bool:
+        """Ask the server whether this object holds it."""
+        return run(self._async.owned())
+
+    def extend(self, seconds: float) -> None:
+        """Make the lease last at least ``seconds`` from now; it never gets shorter.
+
+        :raises RuntimeError: if this object does not hold it; LockLostError if it has lost it
+        """
+        run(self._async.extend(seconds))
+
+    def valid_for(self) -> float:
+        """Tell for how many seconds it is surely still held, without a round trip."""
+        return self._async.valid_for()
+
+    @property
+    def lost(self) -> Loss:
+        """Whether it was lost since it was acquired, also to be waited for."""
+        return Loss(self._async)
+
+    def __enter__(self) -> Self:
+        run(self._async.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        run(self._async.__aexit__(exc_type, exc, tb))
+
+
+def happens(wait: Callable[[], Any], timeout: float | None) -> bool:
+    if timeout is not None:
+        check_seconds("timeout", timeout)
+    with contextlib.suppress(TimeoutError):
+        run(wait(), timeout)
+        return True
+    return False
+
+
+def refuse_cancelling(cancel_on_lost: object) -> None:
+    if cancel_on_lost:
+        raise ValueError(
+            "cancel_on_lost must be False, since a thread cannot be cancelled: use on_lost or lost"
+        )
+
+
+def in_a_thread(subject: _S, on_lost: Callable[[_S], None] | None) -> Callable[[Any], None] | None:
+    """Give what the loop calls: it must not wait for what the user's function does."""
+    if on_lost is None or not callable(on_lost):
+        return on_lost
+    if iscoroutinefunction(on_lost):
+        raise TypeError("on_lost must be a plain function, since no event loop would run it")
+    # What belongs to the subject must not keep it alive.
+    reference = weakref.ref(subject)
+
+    def tell(_: object) -> None:
+        if (subject := reference()) is not None:
+            threading.Thread(
+                target=on_lost, args=(subject,), name="dsync-on-lost", daemon=True
+            ).start()
+
+    return tell

@@ -1,0 +1,134 @@
+"""A coroutine for which a thread waits, driven step by step by whoever runs the portal's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+_T = TypeVar("_T")
+
+# The thread for which the running code works; unset in tasks of other event loops.
+caller: ContextVar[int | None] = ContextVar("dsync_caller", default=None)
+
+
+class Call(Generic[_T]):
+    """Does what a task does, but its first step needs no turn of the event loop.
+
+    All but `pause` and `wake` is for the thread that may run the loop.
+    """
+
+    __slots__ = (
+        "_awaited",
+        "_cancelling",
+        "_coroutine",
+        "_error",
+        "_expired",
+        "_loop",
+        "_on_done",
+        "_result",
+        "_signal",
+        "_timeout",
+        "_timer",
+        "done",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, _T],
+        timeout: float | None,
+        on_done: Callable[[Call[Any]], None],
+    ) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        self._timeout = timeout
+        self._on_done = on_done
+        self._awaited: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelling = False
+        self._expired = False
+        self._result: _T
+        self._error: BaseException | None = None
+        self._signal: Lock | None = None
+        self.done = False
+
+    def begin(self) -> None:
+        """Take the first step; from now on the timeout runs."""
+        if self._timeout is not None:
+            self._timer = self._loop.call_later(self._timeout, self._expire)
+        self._step()
+
+    def _step(self, _: object = None) -> None:
+        """Run the coroutine until it waits again or ends."""
+        self._awaited = None
+        try:
+            if self._cancelling:
+                self._cancelling = False
+                awaited = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                awaited = self._coroutine.send(None)
+        except StopIteration as stop:
+            self._result = stop.value
+        except BaseException as error:
+            self._error = error
+        else:
+            awaited._asyncio_future_blocking = False
+            self._awaited = awaited
+            awaited.add_done_callback(self._step)
+            return
+        self.done = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_done(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """End it before it has begun."""
+        self._coroutine.close()
+        self._error = error
+        self.done = True
+
+    def cancel(self) -> None:
+        """Raise CancelledError where the coroutine waits, unless it has ended."""
+        if not self.done and (self._awaited is None or not self._awaited.cancel()):
+            self._cancelling = True
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.cancel()
+
+    def outcome(self) -> _T:
+        """Give the result of the coroutine, or raise its error.
+
+        :raises TimeoutError: if it was cancelled because its time was over
+        """
+        if self._error is None:
+            return self._result
+        try:
+            if self._expired and isinstance(self._error, asyncio.CancelledError):
+                raise TimeoutError(f"it did not happen within {self._timeout} seconds") from None
+            raise self._error
+        finally:
+            # The error and this frame would keep each other alive.
+            self._error = None
+
+    # ---- the thread that sleeps while another runs the loop ----
+
+    def prepare_to_pause(self) -> None:
+        """Do this before anybody can wake it."""
+        self._signal = Lock()
+        self._signal.acquire()
+
+    def pause(self) -> None:
+        """Sleep until it is woken, or not at all if it was since the last time."""
+        if self._signal is not None:
+            self._signal.acquire()
+
+    def wake(self) -> None:
+        """Let the thread look again."""
+        if self._signal is not None:
+            with contextlib.suppress(RuntimeError):  # It was woken before, and has not looked yet.
+                self._signal.release()

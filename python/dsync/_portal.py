@@ -1,0 +1,310 @@
+"""The event loop behind the blocking face: one for all threads of a process, run by its callers.
+
+A thread that calls runs the loop itself until it has its answer; to pass the work to another thread
+and back would take as long as a server nearby. Who may run the loop has the *turn*:
+
+- A thread that finds the turn free takes it and becomes the leader, until its call is done.
+- A thread that finds it taken hands its call to the loop, and sleeps. It is woken when the call is
+  done, or to lead when the leader has left.
+- While nobody calls, the keeper, a thread of ours, has the turn: connections break, losses are to
+  be told, and a grant that nobody wants any more goes on to others. It leaves when anybody calls.
+"""
+
+from __future__ import annotations
+
+# The functions of `signal` make enumerations of numbers, which takes longer than all else here.
+import _signal  # type: ignore[import-not-found]
+import asyncio
+import atexit
+import contextlib
+import os
+import select
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from redis import exceptions
+
+from dsync._call import Call, caller
+from dsync._greenlets import refuse_greenlets
+from dsync._session import close as close_sessions
+
+_T = TypeVar("_T")
+
+# Seconds without a call after which the keeper takes the turn.
+_KEEPER_DELAY = 0.02
+_CLOSE_TIMEOUT = 3.0
+
+
+class Portal:
+    """The loop of this process, and the turns of its threads."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._main_thread = threading.main_thread().ident
+        self._turn = threading.Lock()
+        self._leader: Call[Any] | None = None
+        self._leading_thread: int | None = None
+        # One of them is woken when a leader leaves.
+        self._sleepers: dict[Call[Any], None] = {}
+        self._calls = 0
+        self.closed = False
+        self._keeper_sleeps = False
+        self._keeper_signal = threading.Lock()
+        self._keeper_signal.acquire()
+        self._keeper = threading.Thread(target=self._keep, name="dsync-keeper", daemon=True)
+        self._keeper.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T], timeout: float | None) -> _T:
+        """Run a coroutine to its end, while the calling thread waits.
+
+        Ctrl-C, or whatever else a signal handler raises, cancels it first.
+
+        :param timeout: seconds after which it is cancelled, or None
+        :raises TimeoutError: if it was
+        """
+        call = Call(self._loop, coroutine, timeout, self._on_done)
+        self._calls += 1
+        thread = threading.get_ident()
+        token = caller.set(thread)
+        try:
+            if thread == self._main_thread:
+                self._wait_uninterrupted(call)
+            else:
+                self._wait(call)
+        finally:
+            caller.reset(token)
+        return call.outcome()
+
+    def _wait_uninterrupted(self, call: Call[Any]) -> None:
+        """Let no KeyboardInterrupt come between two lines of what all threads share."""
+        interrupts: list[int] = []
+
+        def interrupt(*_: object) -> None:
+            interrupts.append(1)
+            if len(interrupts) > 1:
+                raise KeyboardInterrupt
+            self._loop.call_soon_threadsafe(call.cancel)
+
+        former = _signal.signal(signal.SIGINT, interrupt)
+        if former is not signal.default_int_handler:
+            _signal.signal(signal.SIGINT, former)
+            self._wait(call)
+            return
+        try:
+            self._wait(call)
+        finally:
+            _signal.signal(signal.SIGINT, former)
+        if interrupts:
+            raise KeyboardInterrupt
+
+    def _wait(self, call: Call[Any]) -> None:
+        if self._turn.acquire(blocking=False):
+            self._lead(call, begun=False)
+        elif self._leading_thread == threading.get_ident():
+            call.refuse(
+                RuntimeError(
+                    "dsync.sync was called from a signal handler or a destructor"
+                    " while another call of the same thread was under way"
+                )
+            )
+        else:
+            self._follow(call)
+
+    def _on_done(self, call: Call[Any]) -> None:
+        if call is self._leader:
+            self._loop.stop()
+        else:
+            call.wake()
+
+    # ---- to lead ----
+
+    def _lead(self, call: Call[Any], *, begun: bool) -> None:
+        """Run the loop until the call is done. The turn is ours, and ends here."""
+        running = asyncio._get_running_loop()
+        self._leader = call
+        self._leading_thread = threading.get_ident()
+        try:
+            if running is None and not begun:
+                # What is sent with the first step leaves before the loop starts.
+                asyncio._set_running_loop(self._loop)
+                begun = True
+                call.begin()
+            if not call.done:
+                asyncio._set_running_loop(None)
+                if not begun:
+                    self._loop.call_soon(call.begin)
+                self._run_until_done(call)
+        finally:
+            # The calling thread may be running a loop of its own, which this one has interrupted.
+            asyncio._set_running_loop(running)
+            self._leave()
+
+    def _run_until_done(self, call: Call[Any]) -> None:
+        interruption: BaseException | None = None
+        while not call.done:
+            if self.closed:
+                raise exceptions.ConnectionError("dsync was closed")
+            try:
+                self._loop.run_forever()
+            except BaseException as error:
+                if interruption is not None:
+                    raise  # It takes too long to end in good order; the keeper does what is left.
+                interruption = error
+                call.cancel()
+        if interruption is not None:
+            raise interruption
+
+    def _leave(self) -> None:
+        self._leader = self._leading_thread = None
+        self._turn.release()
+        # Who came before the release has not seen it, so must be seen now.
+        self._wake_a_sleeper()
+        if self._keeper_sleeps:
+            self._wake_keeper()
+
+    # ---- to follow ----
+
+    def _follow(self, call: Call[Any]) -> None:
+        """Wait until the call is done, in the turn of others or, when they leave, in our own."""
+        call.prepare_to_pause()
+        self._sleepers[call] = None
+        self._loop.call_soon_threadsafe(self._begin, call, context=copy_context())
+        interruption: BaseException | None = None
+        while not call.done:
+            self._sleepers[call] = None
+            if self._turn.acquire(blocking=False):
+                self._sleepers.pop(call, None)
+                self._lead(call, begun=True)
+                break
+            try:
+                call.pause()
+            except BaseException as error:
+                if interruption is not None:
+                    break
+                interruption = error
+                self._loop.call_soon_threadsafe(call.cancel)
+        self._sleepers.pop(call, None)
+        # It may have been woken to lead.
+        self._wake_a_sleeper()
+        if interruption is not None:
+            raise interruption
+
+    def _begin(self, call: Call[Any]) -> None:
+        call.begin()
+        if self._leader is None:
+            self._loop.stop()  # The keeper makes room for the caller.
+
+    def _wake_a_sleeper(self) -> None:
+        while self._sleepers and not self._turn.locked():
+            with contextlib.suppress(KeyError):
+                sleeper, _ = self._sleepers.popitem()
+                sleeper.wake()
+                return
+
+    # ---- to keep ----
+
+    def _keep(self) -> None:
+        while not self.closed:
+            self._keeper_sleeps = True
+            if self._turn.locked():
+                self._keeper_signal.acquire()
+            self._keeper_sleeps = False
+            calls = self._calls
+            time.sleep(_KEEPER_DELAY)
+            if calls == self._calls and not self.closed and self._turn.acquire(blocking=False):
+                try:
+                    if not self._sleepers:
+                        self._loop.run_forever()
+                finally:
+                    self._turn.release()
+                    self._wake_a_sleeper()
+
+    def _wake_keeper(self) -> None:
+        with contextlib.suppress(RuntimeError):  # It was woken before, and has not looked yet.
+            self._keeper_signal.release()
+
+    # ---- end ----
+
+    def close(self) -> None:
+        """Free everything that is held, and end; calls that still wait fail."""
+        self.closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._wake_keeper()
+        if self._turn.acquire(timeout=_CLOSE_TIMEOUT):
+            # One stop for all that were asked for before.
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
+            self._loop.run_until_complete(close_sessions())
+            self._loop.close()
+
+    def orphan(self) -> None:
+        """In a forked child: keep away from the parent's sockets."""
+        if isinstance(self._selector, selectors.EpollSelector):
+            # The kernel's list is shared, so whatever ends this loop would change the parent's.
+            with select.epoll() as nothing:
+                os.dup2(nothing.fileno(), self._selector.fileno(), inheritable=False)
+
+
+_portal: Portal | None = None
+_lock = threading.Lock()
+_inherited: list[Portal] = []
+
+
+def run(coroutine: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
+    """Run a coroutine of dsync to its end; see ``Portal.run``."""
+    portal = _portal
+    if portal is None or portal.closed:
+        try:
+            portal = _open()
+        except BaseException:
+            coroutine.close()
+            raise
+    return portal.run(coroutine, timeout)
+
+
+def _open() -> Portal:
+    global _portal
+    refuse_greenlets()
+    with _lock:
+        if _portal is None or _portal.closed:
+            _portal = Portal()
+        return _portal
+
+
+async def _in_task(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    return await asyncio.get_running_loop().create_task(coroutine)
+
+
+def close() -> None:
+    """Free every lock of the blocking face, in all threads, and close its connections.
+
+    Happens by itself when the interpreter ends. The process may use dsync again afterwards. Locks
+    that were held count as lost.
+    """
+    if _portal is not None and not _portal.closed:
+        run(_in_task(close_sessions()))
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    if _portal is not None and not _portal.closed:
+        _portal.close()
+
+
+def _after_fork_in_child() -> None:
+    global _portal, _lock
+    _lock = threading.Lock()
+    if _portal is not None:
+        _portal.orphan()
+        # Never destroyed, because its end would reach for what the parent uses.
+        _inherited.append(_portal)
+        _portal = None
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
