@@ -21,8 +21,8 @@ class LossEvent(asyncio.Event):
         return self.wait().__await__()
 
 
-def current_owner() -> object:
-    """Tell for whom this code runs: a task, or a thread that waits; None for neither."""
+def current_owner() -> asyncio.Task[Any] | int | None:
+    """Tell for whom this code runs: a task, or a thread that waits (its ident), or neither."""
     thread = caller.get()
     if thread is not None:
         return thread

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from dsync import sync
 from dsync._blocking_client import server_of_any
+from dsync._checks import check_key
 from dsync._default import default_server
 from dsync.lock import DistributedLock
 
@@ -53,6 +54,7 @@ def locked(
     :raises ValueError: if the template names what is no parameter of the function; as all errors of
         arguments, when the function is decorated
     """
+    check_key("key", key)
     server = None if redis is None else server_of_any(redis)
     options: dict[str, Any] = {
         "acquire_sleep_delay": acquire_sleep_delay,
@@ -131,9 +133,7 @@ def _name_maker(template: str, function: Callable[..., object]) -> Callable[...,
 
 
 def _names_in(template: str) -> list[str]:
-    if not isinstance(template, str):
-        raise TypeError(f"key must be a str, not {type(template).__name__}")
-    names = []
+    names: list[str] = []
     for _, field, specification, _ in Formatter().parse(template):
         if field is not None:
             names.append(re.split(r"[.\[]", field, maxsplit=1)[0])

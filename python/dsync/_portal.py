@@ -12,7 +12,6 @@ and back would take as long as a server nearby. Who may run the loop has the *tu
 
 from __future__ import annotations
 
-# The functions of `signal` make enumerations of numbers, which takes longer than all else here.
 import _signal  # type: ignore[import-not-found]
 import asyncio
 import atexit
@@ -23,9 +22,9 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis import exceptions
 
@@ -34,6 +33,9 @@ from dsync._greenlets import refuse_greenlets
 from dsync._session import close as close_sessions
 
 _T = TypeVar("_T")
+
+# That of `signal` makes enumerations of numbers, which takes longer than all else here.
+_set_handler: Callable[[int, Any], Any] = cast(Any, _signal).signal
 
 # Seconds without a call after which the keeper takes the turn.
 _KEEPER_DELAY = 0.02
@@ -91,15 +93,15 @@ class Portal:
                 raise KeyboardInterrupt
             self._loop.call_soon_threadsafe(call.cancel)
 
-        former = _signal.signal(signal.SIGINT, interrupt)
+        former = _set_handler(signal.SIGINT, interrupt)
         if former is not signal.default_int_handler:
-            _signal.signal(signal.SIGINT, former)
+            _set_handler(signal.SIGINT, former)
             self._wait(call)
             return
         try:
             self._wait(call)
         finally:
-            _signal.signal(signal.SIGINT, former)
+            _set_handler(signal.SIGINT, former)
         if interrupts:
             raise KeyboardInterrupt
 

@@ -14,7 +14,7 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypedDict
@@ -152,7 +152,7 @@ class DeleteDistributedLock(_Command):
 
 
 @contextmanager
-def KeyValueDistributedLock(namespace: str, **kwargs: Any) -> Iterator[uuid.UUID]:
+def KeyValueDistributedLock(namespace: str, **kwargs: Any) -> Generator[uuid.UUID, None, None]:
     """Hold the lock of a namespace and its parameters for a ``with`` block, if it is free.
 
     The end of the block frees it, but only what this block has taken: if that has expired,
