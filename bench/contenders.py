@@ -27,12 +27,15 @@ REDIS_PY = "redis-py"
 POTTERY = "pottery"
 AIOREDLOCK = "aioredlock"
 PYTHON_REDIS_LOCK = "python-redis-lock"
+PORTALOCKER = "portalocker"
 PLAIN_EVENT = "asyncio.Event"
 
 LOCK = "lock"
 SEMAPHORE = "semaphore"
 CONDITION = "condition"
 BARRIER = "barrier"
+# A lock whose methods are no coroutines.
+BLOCKING = "blocking lock"
 
 PEERS = (AIODISTRIBUTOR, REDIS_PY, POTTERY, AIOREDLOCK, PYTHON_REDIS_LOCK)
 
@@ -70,7 +73,7 @@ class Contender:
 
     name: str
     distribution: str
-    open: Callable[[str], Awaitable[MakeLock]]
+    open: Open | None = None
     period: float = 0
     uvloop: bool = False
     others: Mapping[str, Open] = field(default_factory=dict)
@@ -138,6 +141,36 @@ async def _open_aiodistributor_barrier(url: str) -> Callable[[str, int], Any]:
     from aiodistributor.distributed_barrier import DistributedBarrier
 
     return functools.partial(DistributedBarrier, _client(url, decode=True))
+
+
+async def _open_dsync_blocking(url: str) -> Callable[[str], Any]:
+    from dsync.sync import DistributedLock
+
+    return functools.partial(DistributedLock, url)
+
+
+async def _open_redis_py_blocking(url: str) -> Callable[[str], Any]:
+    from redis import Redis
+
+    client = Redis.from_url(url)
+    return lambda key: client.lock(key, timeout=LEASE)
+
+
+async def _open_python_redis_lock_blocking(url: str) -> Callable[[str], Any]:
+    import redis_lock
+    from redis import Redis
+
+    client = Redis.from_url(url)
+    return lambda key: redis_lock.Lock(client, key, expire=LEASE)
+
+
+async def _open_portalocker(url: str) -> Callable[[str], Any]:
+    import portalocker
+    from redis import Redis
+
+    # It compares what it hears with text.
+    client = Redis.from_url(url, decode_responses=True)
+    return lambda key: portalocker.RedisLock(key, client)
 
 
 async def _open_redis_py(url: str) -> MakeLock:
@@ -221,6 +254,7 @@ _OF_DSYNC = {
     SEMAPHORE: _open_dsync_semaphore,
     CONDITION: _open_dsync_condition,
     BARRIER: _open_dsync_barrier,
+    BLOCKING: _open_dsync_blocking,
 }
 _OF_AIODISTRIBUTOR = {
     SEMAPHORE: _open_aiodistributor_semaphore,
@@ -237,10 +271,22 @@ _ALL = (
         period=0.1,
         others=_OF_AIODISTRIBUTOR,
     ),
-    Contender(REDIS_PY, "redis", _open_redis_py, period=0.1),
+    Contender(
+        REDIS_PY,
+        "redis",
+        _open_redis_py,
+        period=0.1,
+        others={BLOCKING: _open_redis_py_blocking},
+    ),
     Contender(POTTERY, "pottery", _open_pottery, period=0.2),
     Contender(AIOREDLOCK, "aioredlock", _open_aioredlock, period=0.3),
-    Contender(PYTHON_REDIS_LOCK, "python-redis-lock", _open_python_redis_lock),
+    Contender(
+        PYTHON_REDIS_LOCK,
+        "python-redis-lock",
+        _open_python_redis_lock,
+        others={BLOCKING: _open_python_redis_lock_blocking},
+    ),
+    Contender(PORTALOCKER, "portalocker", others={BLOCKING: _open_portalocker}),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
 
@@ -251,4 +297,6 @@ def opener(name: str, primitive: str) -> Open:
         # Only the work on memory knows it; it needs no distribution.
         return _open_plain_event
     contender = CONTENDERS[name]
-    return contender.open if primitive == LOCK else contender.others[primitive]
+    found = contender.open if primitive == LOCK else contender.others[primitive]
+    assert found is not None, f"{name} has no {primitive}"
+    return found

@@ -69,6 +69,24 @@ async def cycles(
     }
 
 
+def blocking_cycles(
+    make_lock: Callable[[str], Any], *, warmup: float, seconds: float
+) -> dict[str, float]:
+    """Take and give back one free lock, without an event loop, for some seconds."""
+    lock = make_lock("bench:0")
+    total = 0
+    for length in (warmup, seconds):
+        done, start = 0, monotonic_ns()
+        end = start
+        while end < start + length * NANOSECONDS:
+            lock.acquire()
+            lock.release()
+            done += 1
+            end = monotonic_ns()
+        total += done
+    return {"cycles": done, "seconds": (end - start) / NANOSECONDS, "total": total}
+
+
 class _Turns:
     """Two processes that ask in turn: who released asks again once the other has the lock.
 

@@ -25,7 +25,7 @@ BARS = (
     ("P8", "rate", "", "semaphore, 256 tasks: rate, x floor (more is better)"),
     ("P8", "p50", "", "condition, notify to woken, p50, x floor (less is better)"),
     ("P8", "round", " 100 parties", "barrier, 100 parties: time, x floor (less is better)"),
-    ("P9", "unfairness", "", "lock, longest / mean wait, 2 processes (less is better)"),
+    ("P14", "time", "", "lock, one thread: time, x floor (less is better)"),
 )
 ROWS, COLUMNS = 5, 2
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.contenders import CONTENDERS, LOCK, opener
-from bench.jobs import JOBS
+from bench.jobs import JOBS, blocking_cycles
 from bench.meetings import MEETINGS
 
 
@@ -25,17 +25,27 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _work(order: dict[str, Any]) -> object:
-    open_contender = opener(order.pop("contender"), order.pop("primitive", LOCK))
-    make = await open_contender(order.pop("url"))
+    make = await _opened(order)
     jobs = JOBS | MEETINGS
     return await jobs[order.pop("job")](make, **order)
+
+
+async def _opened(order: dict[str, Any]) -> Callable[..., Any]:
+    open_contender = opener(order.pop("contender"), order.pop("primitive", LOCK))
+    return await open_contender(order.pop("url"))
+
+
+def _block(order: dict[str, Any]) -> object:
+    make = asyncio.run(_opened(order))
+    del order["job"]
+    return blocking_cycles(make, **order)
 
 
 def main() -> None:
     """Carry out one order and end the process."""
     order = json.loads(sys.argv[1])
     runner = asyncio.Runner(loop_factory=_loop_factory(order["contender"]))
-    result = runner.run(_work(order))
+    result = _block(order) if order["job"] == "blocking_cycles" else runner.run(_work(order))
     print(json.dumps(result), flush=True)
     # A thread that is blocked inside a peer would hold up an orderly end for the length of a lease.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""P1, P2, P8 and P13: free locks and semaphores, one after the other or many at once."""
+"""P1, P2, P8, P13 and P14: free locks and semaphores, one after the other or many at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import functools
 from bench.contenders import (
     AIODISTRIBUTOR,
     BARE_FLOOR,
+    BLOCKING,
     DSYNC,
     DSYNC_UVLOOP,
     FLOOR,
     LOCK,
     PEERS,
+    PORTALOCKER,
+    PYTHON_REDIS_LOCK,
     REDIS_PY,
     SEMAPHORE,
 )
@@ -22,6 +25,7 @@ from bench.process import Process, worker
 
 MANY = 256
 CONTENDERS = (FLOOR, BARE_FLOOR, DSYNC, DSYNC_UVLOOP, *PEERS)
+BLOCKING_PEERS = (REDIS_PY, PYTHON_REDIS_LOCK, PORTALOCKER)
 # No other package has one.
 SEMAPHORE_CONTENDERS = (FLOOR, BARE_FLOOR, DSYNC, DSYNC_UVLOOP, AIODISTRIBUTOR)
 MICROSECONDS = 1e6
@@ -30,6 +34,15 @@ MICROSECONDS = 1e6
 def _start(bench: Bench, contender: str, primitive: str, tasks: int, seconds: float) -> Process:
     warmup = bench.settings.warmup
     if contender not in (FLOOR, BARE_FLOOR):
+        if primitive == BLOCKING:
+            return worker(
+                "blocking_cycles",
+                contender,
+                bench.server.url,
+                primitive=primitive,
+                warmup=warmup,
+                seconds=seconds,
+            )
         return worker(
             "cycles",
             contender,
@@ -39,7 +52,8 @@ def _start(bench: Bench, contender: str, primitive: str, tasks: int, seconds: fl
             warmup=warmup,
             seconds=seconds,
         )
-    scripts = primitive if contender == FLOOR else f"bare-{primitive}"
+    kind = LOCK if primitive == BLOCKING else primitive
+    scripts = kind if contender == FLOOR else f"bare-{kind}"
     options = f"--port {bench.server.port} --scripts {scripts} --depth {tasks}"
     times = f"--warmup {warmup} --seconds {seconds}"
     return Process([str(bench.floor / "floor_cycles"), *options.split(), *times.split()])
@@ -47,7 +61,7 @@ def _start(bench: Bench, contender: str, primitive: str, tasks: int, seconds: fl
 
 def _measure(bench: Bench, contender: str, *, primitive: str, tasks: int) -> Values:
     settings = bench.settings
-    seconds = settings.seconds if primitive == LOCK else settings.brief_seconds
+    seconds = settings.seconds if primitive in (LOCK, BLOCKING) else settings.brief_seconds
     with _start(bench, contender, primitive, tasks, seconds) as process:
         report = process.result()
     if not report["cycles"]:
@@ -57,7 +71,7 @@ def _measure(bench: Bench, contender: str, *, primitive: str, tasks: int) -> Val
         "rate": report["cycles"] / report["seconds"],
     }
     # The peers send commands that are no scripts too, and do less in those that are.
-    if contender not in PEERS:
+    if contender not in (*PEERS, PORTALOCKER):
         values["server"] = bench.server.script_microseconds() / report["total"]
     return values
 
@@ -91,6 +105,14 @@ SERVER_TIME = Metric(
     (Target(Bound.AT_MOST, 2, BARE_FLOOR),),
 )
 
+BLOCKING_SEQUENCE = dataclasses.replace(
+    SEQUENCE,
+    row="P14",
+    targets=(
+        Target(Bound.AT_MOST, 1.5, FLOOR),
+        *(Target(Bound.AT_MOST, 1, peer) for peer in BLOCKING_PEERS),
+    ),
+)
 SEMAPHORE_SEQUENCE = dataclasses.replace(
     SEQUENCE, row="P8", targets=(Target(Bound.AT_MOST, 1.25, FLOOR),)
 )
@@ -127,5 +149,11 @@ def cases() -> list[Case]:
             tuple(name for name in SEMAPHORE_CONTENDERS if name != BARE_FLOOR),
             functools.partial(_measure, primitive=SEMAPHORE, tasks=MANY),
             brief=True,
+        ),
+        Case(
+            "one thread, a free lock",
+            (BLOCKING_SEQUENCE,),
+            (FLOOR, BARE_FLOOR, DSYNC, *BLOCKING_PEERS),
+            functools.partial(_measure, primitive=BLOCKING, tasks=1),
         ),
     ]
