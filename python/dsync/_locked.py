@@ -69,7 +69,7 @@ def locked(
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         _check_function(function)
         name_for = _name_maker(key, function)
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = inspect.iscoroutinefunction(_code_of(function))
         kind = DistributedLock if is_async else sync.DistributedLock
         _check_options(kind, options)
 
@@ -88,15 +88,37 @@ def locked(
         @functools.wraps(function)
         def locked_function(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             with lock_for(*args, **kwargs):
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                _refuse_deferred(result, function)
+                return result
 
         return locked_function
 
     return decorate
 
 
+def _code_of(function: object) -> object:
+    """Give the function that is called, also of an object that has ``__call__``."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return cast(object, function)
+    return getattr(type(function), "__call__", function)  # noqa: B004, it is not only asked for
+
+
+def _refuse_deferred(result: object, function: object) -> None:
+    """Raise where the function has not done its work yet: it would do it without the lock."""
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
+    elif not inspect.isasyncgen(result):
+        return
+    raise TypeError(
+        f"{_named(function)} is no coroutine function but gave a {type(result).__name__}, which"
+        " would run without the lock: put @locked right above the async def, or inside"
+    )
+
+
 def _check_function(function: object) -> None:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    code = _code_of(function)
+    if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
         raise TypeError(
             f"{_named(function)} generates values: its body would run without the lock; "
             "take the lock inside of it"
@@ -118,7 +140,8 @@ def _name_maker(template: str, function: Callable[..., object]) -> Callable[...,
     parameters = signature.parameters.values()
     rest = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), None)
     for name in _names_in(template):
-        if name not in signature.parameters and rest is None:
+        # What is no name cannot be given as one, not even to **options.
+        if name not in signature.parameters and (rest is None or not name.isidentifier()):
             raise ValueError(
                 f"the key {template!r} names {name!r}, which is no parameter of {_named(function)}"
             )
@@ -134,7 +157,9 @@ def _name_maker(template: str, function: Callable[..., object]) -> Callable[...,
 
 def _names_in(template: str) -> list[str]:
     names: list[str] = []
-    for _, field, specification, _ in Formatter().parse(template):
+    for _, field, specification, conversion in Formatter().parse(template):
+        if conversion not in (None, "a", "r", "s"):
+            raise ValueError(f"the key {template!r} has the conversion {conversion!r}: a, r or s")
         if field is not None:
             names.append(re.split(r"[.\[]", field, maxsplit=1)[0])
             names += _names_in(specification or "")

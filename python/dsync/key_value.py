@@ -62,15 +62,18 @@ def get_key(namespace: str, **kwargs: Any) -> uuid.UUID:
     return _key(namespace, kwargs)
 
 
-def _key(namespace: str, params: dict[str, Any]) -> uuid.UUID:
+def _key(namespace: str, params: Any) -> uuid.UUID:
     check_key("namespace", namespace)
+    if not isinstance(params, dict):
+        raise TypeError(f"params must be a dict, not {type(params).__name__}")
     return uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_DNS, namespace), _serialized(params))
 
 
 def _serialized(params: dict[str, Any]) -> str:
     for name, value in params.items():
         try:
-            json.dumps(value, sort_keys=True, allow_nan=False)
+            # As deep as below, where it must not fail.
+            json.dumps({name: value}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the parameter {name!r} cannot be written as JSON: {error}") from None
     return json.dumps(params, sort_keys=True)

@@ -4,7 +4,8 @@ Nothing runs it. Where an error is expected stands an `ignore`, itself an error 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, assert_type
 
 import dsync
@@ -18,6 +19,16 @@ from dsync import (
     DistributedSemaphore,
     LockLostError,
 )
+from dsync.key_value import (
+    CreateDistributedLock,
+    CreateKeyValueDistributedLockFailedException,
+    DeleteDistributedLock,
+    GetDistributedLock,
+    KeyValueDistributedLock,
+    LockValue,
+    get_key,
+)
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 
@@ -126,6 +137,111 @@ class Worker:
 
 async def at_the_end() -> None:
     await dsync.close()
+
+
+def without_asyncio(redis: BlockingRedis, jobs: list[str]) -> None:
+    with dsync.sync.DistributedLock(redis, "reports", acquire_timeout=5) as lock:
+        assert_type(lock, dsync.sync.DistributedLock)
+        assert_type(lock.fencing_token, int)
+        assert_type(lock.owned(), bool)
+        assert_type(lock.lost.is_set(), bool)
+    assert_type(lock.try_acquire(), bool)
+    with dsync.sync.DistributedBoundedSemaphore("redis://localhost", "pool", 10) as bounded:
+        assert_type(bounded, dsync.sync.DistributedBoundedSemaphore)
+    with dsync.sync.DistributedCondition(redis, "jobs") as condition:
+        assert_type(condition.wait(timeout=1), bool)
+        assert_type(condition.wait_for(lambda: jobs, timeout=1), list[str])
+        condition.notify_all()
+    barrier = dsync.sync.DistributedBarrier(redis, "start", 5)
+    barrier.wait(timeout=1)
+    assert_type(barrier.n_waiting(), int)
+    event = dsync.sync.DistributedEvent(redis, "ready")
+    assert_type(event.wait(timeout=1), bool)
+    dsync.sync.close()
+
+
+def configured(redis: Redis, blocking: BlockingRedis, unknown: Any) -> None:
+    dsync.configure(redis)
+    dsync.configure(blocking)
+    dsync.configure(unknown)
+    dsync.configure("redis://localhost:6379/0")
+    dsync.configure(None)
+
+
+def refresh_token(user_id: int) -> None:
+    try:
+        with KeyValueDistributedLock("token_refresh", user_id=user_id) as key:
+            assert_type(key, uuid.UUID)
+    except CreateKeyValueDistributedLockFailedException as error:
+        print(error)
+
+
+def with_commands() -> None:
+    assert_type(get_key("ns", a=1, b=[2]), uuid.UUID)
+    create = CreateDistributedLock(namespace="ns", params={"a": 1})
+    assert_type(create.key, uuid.UUID)
+    create.validate()
+    create.run()
+    value = GetDistributedLock("ns", {"a": 1}).run()
+    assert_type(value, LockValue | None)
+    if value is not None:
+        assert_type(value["value"], bool)
+    DeleteDistributedLock("ns").run()
+
+
+@dsync.locked("invoice-{user_id}")
+def plain(user_id: int, *, mode: str = "fast") -> str:
+    return f"{user_id} {mode}"
+
+
+@dsync.locked("invoice-{user_id}", acquire_timeout=5, cancel_on_lost=True)
+async def coroutine(user_id: int, *rows: str) -> list[str]:
+    return [str(user_id), *rows]
+
+
+class Account:
+    """Has methods of which one runs at a time."""
+
+    id = 5
+
+    @dsync.locked("account-{self.id}")
+    def pay(self, amount: int) -> bool:
+        return amount > 0
+
+    @dsync.locked("account-{self.id}", lease=None)
+    async def pay_async(self, amount: int) -> bool:
+        return amount > 0
+
+    @classmethod
+    @dsync.locked("accounts")
+    def count(cls) -> int:
+        return 0
+
+
+async def with_locked_functions(redis: BlockingRedis, account: Account) -> None:
+    assert_type(plain(1, mode="slow"), str)
+    pending: Coroutine[Any, Any, list[str]] = coroutine(1)
+    assert_type(await pending, list[str])
+    assert_type(await coroutine(1, "a", "b"), list[str])
+    assert_type(account.pay(5), bool)
+    assert_type(await account.pay_async(amount=5), bool)
+    assert_type(Account.count(), int)
+    decorated = dsync.locked("a", redis, 0.1, None, on_lost=print)(refresh_token)
+    decorated(user_id=5)
+    plain("1")  # type: ignore[arg-type]
+    plain(1, speed="fast")  # type: ignore[call-arg]
+    await coroutine()  # type: ignore[call-arg]
+    account.pay("5")  # type: ignore[arg-type]
+
+
+def refused_without_asyncio(redis: BlockingRedis) -> None:
+    KeyValueDistributedLock()  # type: ignore[call-arg]
+    KeyValueDistributedLock(5)  # type: ignore[arg-type]
+    dsync.configure()  # type: ignore[call-arg]
+    dsync.locked()  # type: ignore[call-arg]
+    dsync.locked("a", redis, 0.1, None, 30.0)  # type: ignore[call-arg]
+    dsync.locked("a")(5)  # type: ignore[arg-type]
+    dsync.sync.DistributedLock(redis)  # type: ignore[call-arg]
 
 
 async def refused(redis: Redis) -> None:

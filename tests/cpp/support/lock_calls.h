@@ -11,6 +11,7 @@ namespace dsync::tests {
 class LockScriptTest : public ScriptTest {
  protected:
   static constexpr const char* kWindow = "{key}:dsync:window";
+  static constexpr const char* kDone = "{key}:dsync:done";
 
   struct Acquire {
     std::string operation = "a:1";
@@ -25,6 +26,10 @@ class LockScriptTest : public ScriptTest {
     std::string token = "token";
     std::string first = "5000";
     std::string width{};
+  };
+  struct Drop {
+    std::string operation = "x:1";
+    std::string again = "0";
   };
   struct Renew {
     std::string key = kKey;
@@ -45,6 +50,11 @@ class LockScriptTest : public ScriptTest {
                            call.width);
   }
   std::string release() { return release(Release()); }
+
+  std::string drop(const Drop& call) {
+    return run(client::kLockDrop, {kKey, kQueue, kFence, kDone}, {call.operation, call.again});
+  }
+  std::string drop() { return drop(Drop()); }
 
   std::string renew(const std::vector<Renew>& locks) {
     Texts keys;
