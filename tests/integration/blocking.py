@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ def ended(future: Future[T]) -> T:
     return future.result(TIMEOUT)
 
 
-def all_ended(futures: list[Future[T]]) -> list[T]:
+def all_ended(futures: Iterable[Future[T]]) -> list[T]:
     """Wait for the end of all of them."""
     return [ended(future) for future in futures]
 

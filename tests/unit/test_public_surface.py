@@ -18,6 +18,7 @@ import aiodistributor.distributed_event
 import aiodistributor.distributed_lock
 import dsync
 import pytest
+from dsync import sync
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,8 +59,10 @@ HELD = {"acquire", "release", "locked", "try_acquire", "owned", "extend", "valid
 
 
 def test_all_names_what_the_package_gives() -> None:
-    others = ["BrokenBarrierError", "LockLostError", "close"]
-    assert sorted(dsync.__all__) == sorted([each.__name__ for each in PRIMITIVES] + others)
+    others = ["BrokenBarrierError", "LockLostError", "close", "configure", "locked"]
+    modules = ["key_value", "sync"]
+    names = [each.__name__ for each in PRIMITIVES] + others + modules
+    assert sorted(dsync.__all__) == sorted(names)
     for name in dsync.__all__:
         assert hasattr(dsync, name)
 
@@ -166,12 +169,50 @@ def test_everything_public_of_the_old_package_is_there_with_the_same_parameters(
 
 def test_every_public_object_is_documented() -> None:
     assert dsync.__doc__
-    for name in dsync.__all__:
-        public = getattr(dsync, name)
-        assert public.__doc__
-        if public in PRIMITIVES:
-            for method in dir(public):
-                assert method.startswith("_") or getattr(public, method).__doc__, method
+    for module in (dsync, sync):
+        for name in module.__all__:
+            public = getattr(module, name)
+            assert public.__doc__
+            if isinstance(public, type) and not issubclass(public, Exception):
+                for method in dir(public):
+                    assert method.startswith("_") or getattr(public, method).__doc__, method
+
+
+def public_names(primitive: type) -> set[str]:
+    return {name for name in dir(primitive) if not name.startswith("_")}
+
+
+@each_primitive
+def test_the_blocking_class_has_the_parameters_of_the_asynchronous_one(primitive: type) -> None:
+    blocking = getattr(sync, primitive.__name__)
+    assert public_names(blocking) == public_names(primitive)
+    assert parameters(blocking) == parameters(primitive)
+    assert parameters(blocking, keyword_only=True) == parameters(primitive, keyword_only=True)
+    for name in public_names(primitive) | {"_reset_count", "_publish_release"} & set(
+        dir(primitive)
+    ):
+        theirs, ours = getattr(primitive, name), getattr(blocking, name)
+        assert isinstance(ours, property) == isinstance(theirs, property), name
+        if isinstance(theirs, property):
+            continue
+        assert not inspect.iscoroutinefunction(ours)
+        assert parameters(ours) == parameters(theirs), name
+        # Threads cannot be cancelled from outside, so what waits for others takes a time.
+        added = [("timeout", None)] if name in ("wait", "wait_for") else []
+        assert parameters(ours, keyword_only=True) == added, name
+
+
+def test_the_blocking_module_names_the_classes_of_the_package_and_close() -> None:
+    assert sorted(sync.__all__) == sorted([each.__name__ for each in PRIMITIVES] + ["close"])
+    assert parameters(sync.close) == []
+    assert not inspect.iscoroutinefunction(sync.close)
+
+
+@pytest.mark.parametrize("name", ["DistributedLock", "DistributedSemaphore"])
+def test_the_blocking_classes_are_with_blocks_only(name: str) -> None:
+    blocking = getattr(sync, name)
+    assert hasattr(blocking, "__enter__")
+    assert not hasattr(blocking, "__aenter__")
 
 
 def test_a_broken_barrier_is_the_error_of_the_old_package_and_of_asyncio() -> None:

@@ -1,0 +1,291 @@
+"""Ctrl-C, and what other signal handlers raise, end a call of the main thread, and nothing else."""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+
+import dsync
+import pytest
+from dsync import _portal, sync
+
+from tests.integration.barriers import arrivals
+from tests.integration.blocking import ended, start, until, until_the_keeper_leads
+from tests.integration.conditions import count_waiting
+from tests.integration.locks import NEVER, holder, queue_length, soon
+from tests.integration.test_lifecycle import STRICT, assert_ended_well
+from tests.support.child import say
+from tests.support.processes import Child
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+Spawn = Callable[..., Child]
+Looks = Callable[[RedisServer, str], bool]
+
+
+class SoftTimeLimit(Exception):
+    """What Celery's handler raises."""
+
+
+# ---- what waits in the child ----
+
+
+def wait_for_lock(url: str, key: str) -> None:
+    sync.DistributedLock(url, key, NEVER).acquire()
+
+
+def wait_for_condition(url: str, key: str) -> None:
+    sync.DistributedCondition(url, key, NEVER).wait()
+
+
+def wait_inside_condition(url: str, key: str) -> None:
+    with sync.DistributedCondition(url, f"{key}-inside", NEVER) as condition:
+        condition.wait()
+
+
+def wait_at_barrier(url: str, key: str) -> None:
+    sync.DistributedBarrier(url, key, 2).wait()
+
+
+def wait_for_event(url: str, key: str) -> None:
+    sync.DistributedEvent(url, key, NEVER).wait()
+
+
+def subscriptions(server: RedisServer) -> int:
+    return sum(int(each["sub"]) for each in server.connections())
+
+
+# How the server tells that somebody waits.
+WAITS: dict[str, tuple[Callable[[str, str], None], Looks]] = {
+    "lock": (wait_for_lock, lambda server, key: queue_length(server, key) > 0),
+    "condition": (wait_for_condition, lambda server, key: count_waiting(server, key) > 0),
+    "condition with lock": (
+        wait_inside_condition,
+        lambda server, key: count_waiting(server, f"{key}-inside") > 0,
+    ),
+    "barrier": (wait_at_barrier, lambda server, key: arrivals(server, key) > 0),
+    # One for each process, and one for each event.
+    "event": (wait_for_event, lambda server, _: subscriptions(server) > 1),
+}
+
+
+def prepare(url: str, key: str, role: str) -> Callable[[], object]:
+    """Let the main thread, whose call comes next, lead or follow; gives what ends the others."""
+    others = sync.DistributedLock(url, f"{key}-others", NEVER)
+    if role == "follower":
+        others.acquire()
+        leader = start(others.acquire)
+        until(lambda: _portal._portal and _portal._portal._leading_thread, "a thread leads")
+
+        def end() -> None:
+            others.release()
+            assert ended(leader)
+
+        return end
+    if role == "after a pause":
+        assert not others.owned()
+        others.locked()
+        until_the_keeper_leads()
+    return lambda: None
+
+
+def interrupted(url: str, key: str, what: str, role: str, how: str) -> None:
+    """Wait, be interrupted, and use dsync afterwards."""
+
+    def limit(*_: object) -> None:
+        raise SoftTimeLimit
+
+    signal.signal(signal.SIGALRM, limit)
+    end = prepare(url, key, role)
+    say("begins")
+    try:
+        WAITS[what][0](url, key)
+    except BaseException as error:
+        restored = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        say("interrupted", kind=type(error).__name__, restored=restored)
+    with sync.DistributedLock(url, f"{key}-after") as lock:
+        say("works", owned=lock.owned())
+    end()
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGALRM"])
+@pytest.mark.parametrize(
+    ("what", "role"),
+    [
+        *((what, "leader") for what in WAITS),
+        *((what, "follower") for what in ("lock", "condition with lock")),
+        ("lock", "after a pause"),
+    ],
+)
+async def test_a_signal_ends_what_waits_and_leaves_nothing(
+    server: RedisServer, key: str, spawn: Spawn, what: str, role: str, how: str
+) -> None:
+    waits = WAITS[what][1]
+    async with dsync.DistributedLock(server.url, key):
+        child = spawn(interrupted, server.url, key, what, role, how, environment=STRICT)
+        await child.expect("begins")
+        await eventually(lambda: waits(server, key), "it waits")
+        os.kill(child.pid, signal.Signals[how])
+        told = await child.expect("interrupted")
+        assert told["kind"] == {"SIGINT": "KeyboardInterrupt", "SIGALRM": "SoftTimeLimit"}[how]
+        assert told["restored"]
+        await eventually(lambda: what == "event" or not waits(server, key), "nothing is left")
+        assert holder(server, f"{key}-inside") is None
+    assert (await child.expect("works"))["owned"]
+    assert await soon(dsync.DistributedLock(server.url, key, NEVER).acquire())
+    await assert_ended_well(child)
+
+
+# ---- other handlers ----
+
+
+def not_interrupted(url: str, key: str, number: int) -> None:
+    """Wait with a handler of the program's own, which only takes a note."""
+    told: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        told.append(number)
+        say("noted")
+
+    signal.signal(number, note)
+    say("begins")
+    with sync.DistributedLock(url, key, NEVER):
+        say("holds", told=told, kept=signal.getsignal(number) is note)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_handler_that_does_not_raise_does_not_interrupt(
+    server: RedisServer, key: str, spawn: Spawn, number: int
+) -> None:
+    async with dsync.DistributedLock(server.url, key):
+        child = spawn(not_interrupted, server.url, key, int(number), environment=STRICT)
+        await child.expect("begins")
+        await eventually(lambda: queue_length(server, key) == 1)
+        for _ in range(3):
+            os.kill(child.pid, number)
+            await child.expect("noted")
+        assert queue_length(server, key) == 1
+    assert await child.expect("holds") == {"event": "holds", "told": [number] * 3, "kept": True}
+    await assert_ended_well(child)
+
+
+def take_and_free(url: str, key: str) -> None:
+    with sync.DistributedLock(url, key, NEVER):
+        pass
+
+
+def interrupted_beside_threads(url: str, key: str) -> None:
+    """Wait in the main thread and in others; only the main thread is to be interrupted."""
+    others = [start(take_and_free, url, key) for _ in range(3)]
+    try:
+        sync.DistributedLock(url, key, NEVER).acquire()
+    except KeyboardInterrupt:
+        say("interrupted", done=[each.done() for each in others])
+    for each in others:
+        ended(each)
+    say("done")
+
+
+async def test_ctrl_c_interrupts_the_main_thread_only(
+    server: RedisServer, key: str, spawn: Spawn
+) -> None:
+    async with dsync.DistributedLock(server.url, key):
+        child = spawn(interrupted_beside_threads, server.url, key, environment=STRICT)
+        await eventually(lambda: queue_length(server, key) == 4, "all wait")
+        os.kill(child.pid, signal.SIGINT)
+        assert (await child.expect("interrupted"))["done"] == [False] * 3
+        await eventually(lambda: queue_length(server, key) == 3, "the others wait")
+    await child.expect("done")
+    await assert_ended_well(child)
+
+
+def ctrl_c_without_handling(url: str, key: str) -> None:
+    say("begins")
+    sync.DistributedLock(url, key, NEVER).acquire()
+
+
+async def test_a_script_that_handles_nothing_ends_by_ctrl_c(
+    server: RedisServer, key: str, spawn: Spawn
+) -> None:
+    async with dsync.DistributedLock(server.url, key):
+        child = spawn(ctrl_c_without_handling, server.url, key, environment=STRICT)
+        await eventually(lambda: queue_length(server, key) == 1)
+        os.kill(child.pid, signal.SIGINT)
+        # As the shell wants it, who tells its user.
+        assert await child.wait() == -signal.SIGINT
+        assert child.errors.rstrip().endswith("KeyboardInterrupt")
+        assert "Exception ignored" not in child.errors
+        await eventually(lambda: queue_length(server, key) == 0)
+
+
+# ---- many signals, at any moment ----
+
+
+def raised_by_dsync(error: BaseException) -> bool:
+    """Tell whether it was raised inside of a call, not between two lines of this file."""
+    places = traceback.extract_tb(error.__traceback__)
+    return "_portal" in places[-1].filename or "asyncio" in places[-1].filename
+
+
+def signal_at_moments_that_vary(
+    number: int, times: int, go: threading.Event, sent: threading.Event
+) -> None:
+    """Send a signal to the main thread so many times, each a while after it has said so."""
+    for turn in range(times):
+        go.wait()
+        go.clear()
+        time.sleep(turn % 50 * 5e-6)
+        os.kill(os.getpid(), number)
+        sent.set()
+
+
+def interrupt_at_any_moment(url: str, key: str, number: int, times: int) -> None:
+    """Acquire again and again, be interrupted each time, and count what an error left behind."""
+
+    def limit(*_: object) -> None:
+        raise SoftTimeLimit
+
+    signal.signal(signal.SIGALRM, limit)
+    lock = sync.DistributedLock(url, key)
+    lock.acquire()
+    lock.release()
+    go, sent = threading.Event(), threading.Event()
+    sending = start(signal_at_moments_that_vary, number, times, go, sent)
+    kinds: Counter[str] = Counter()
+    kept = inside = 0
+    for _ in range(times):
+        acquired = False
+        sent.clear()
+        try:
+            go.set()
+            lock.acquire()
+            acquired = True
+            sent.wait()
+            time.sleep(0)
+            kinds["none"] += 1
+        except BaseException as error:
+            kinds[type(error).__name__] += 1
+            if not acquired and raised_by_dsync(error):
+                inside += 1
+                kept += len(lock._async._holds)
+        sent.wait()
+        while lock._async._holds:
+            lock.release()
+    ended(sending)
+    say("done", kinds=dict(kinds), kept=kept, inside=inside, owned=lock.owned())
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGALRM"])
+async def test_no_interrupt_is_lost_and_none_leaves_a_hold(
+    server: RedisServer, key: str, spawn: Spawn, how: str
+) -> None:
+    child = spawn(interrupt_at_any_moment, server.url, key, int(signal.Signals[how]), 300)
+    done = await child.expect("done")
+    assert done["kinds"] == {{"SIGINT": "KeyboardInterrupt", "SIGALRM": "SoftTimeLimit"}[how]: 300}
+    assert done["inside"] > 0
+    assert done["kept"] == 0
+    assert not done["owned"]
+    await assert_ended_well(child)
