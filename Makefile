@@ -30,7 +30,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Show a primitive at work: PRIMITIVE=lock (or condition) ARGS='...'
+demo: ## Show a primitive at work: PRIMITIVE=lock (or condition, key_value) ARGS='...'
 	@EXTRAS=demo tools/setup.sh build
 	$(bin)/python -m examples.demo $(PRIMITIVE) $(ARGS)
 

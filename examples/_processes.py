@@ -15,6 +15,7 @@ from functools import partial
 from types import TracebackType
 
 HOST = "127.0.0.1"
+INTERRUPTED = 130  # the exit code after Ctrl-C
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 
@@ -96,7 +97,7 @@ class Children:
                 env={**os.environ, **environment},
                 # A group of its own: Ctrl-C reaches the launcher alone, which stops the rest.
                 process_group=0,
-                preexec_fn=partial(_die_with, os.getpid()),
+                preexec_fn=partial(die_with, os.getpid()),
             )
         except FileNotFoundError as error:
             raise DemoError(f"{command[0]} is not installed.", exit_code=2) from error
@@ -149,7 +150,7 @@ def random_free_port() -> int:
     return port
 
 
-def _die_with(launcher: int) -> None:
+def die_with(launcher: int) -> None:
     """Have the kernel kill this process with the launcher, even by SIGKILL; runs in the child."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The launcher may have died before the kernel was told.

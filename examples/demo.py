@@ -14,7 +14,8 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryDirectory
 
-from examples._processes import HOST, Child, Children, DemoError, is_free, start_redis
+from examples._processes import HOST, INTERRUPTED, Child, Children, DemoError, is_free, start_redis
+from examples.token_refresh import __main__ as token_refresh
 
 # Each is a package with the modules `node` and `monitor`.
 SCENARIOS = {
@@ -22,15 +23,19 @@ SCENARIOS = {
     "lock": "examples.distributed_lock",
 }
 
+# A program by itself, with options of its own.
+BLOCKING_SCENARIO = "key_value"
+
 DESCRIPTION = "Start processes that share one dsync primitive, and show how they fare."
 NODE_OFFSETS = range(-9, -4)
 PORT_HELP = "The monitor listens on P, the nodes on P-9 to P-5"
 LOWEST_PORT = 1024 - NODE_OFFSETS[0]  # Below 1024, ports are for root.
-INTERRUPTED = 130
 
 
 def main() -> int:
     """Run the demo that the command line asks for, and return its exit code."""
+    if sys.argv[1:2] == [BLOCKING_SCENARIO]:
+        return token_refresh.main(sys.argv[2:])
     options = parse(sys.argv[1:])
     for number in (signal.SIGINT, signal.SIGTERM):
         # Also where SIGINT was ignored, as in the background of a shell script.
@@ -54,7 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line; a wrong one ends the process with a message and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=DESCRIPTION)
     option = parser.add_argument
-    option("primitive", choices=SCENARIOS, help="what to show: %(choices)s")
+    option("primitive", choices=[*SCENARIOS, BLOCKING_SCENARIO], help="what to show: %(choices)s")
     option("--once", action="store_true", help="end after one run; exit code 1 if it went wrong")
     option("--port", type=_port, default=8090, metavar="P", help=PORT_HELP)
     option(

@@ -20,7 +20,7 @@ from dsync import _core
 if TYPE_CHECKING:
     import ssl
 
-    from dsync._transport import Link
+    from dsync._transport import StreamLink
 
 _DEFAULT_CONNECT_TIMEOUT = 5.0
 _DEFAULT_REPLY_TIMEOUT = 5.0
@@ -86,32 +86,52 @@ class Server:
                 await (node.aclose() if hasattr(node, "aclose") else node.close())
         return host, port
 
-    async def connect(self, link: Link, address: tuple[str, int]) -> None:
-        """Give the link a connection. Raises OSError; the caller limits the time."""
-        loop = asyncio.get_running_loop()
+    async def open_socket(self, address: tuple[str, int]) -> socket.socket:
+        """Connect without TLS. Raises OSError; the caller limits the time."""
         if self.path:
-            await loop.create_unix_connection(lambda: link, self.path)
-            return
-        host, port = address
-        if self.ssl_context is None:
-            await loop.create_connection(lambda: link, host, port)
-        else:
-            context = self.ssl_context()
-            await loop.create_connection(
-                lambda: link, host, port, ssl=context, server_hostname=host
-            )
-        self._keep_alive(link)
-
-    def _keep_alive(self, link: Link) -> None:
-        if self.keepalive_options is None or link.fileno() < 0:
-            return
-        with socket.socket(fileno=link.fileno()) as sock:
+            return await self._connected_socket(socket.AF_UNIX, self.path)
+        problem: OSError | None = None
+        for family, _, _, _, target in await _resolved(address):
             try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                for option, value in self.keepalive_options:
-                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+                sock = await self._connected_socket(family, target)
+            except OSError as error:
+                problem = problem or error
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._keep_alive(sock)
+                return sock
+        raise problem or OSError(f"{address[0]!r} has no address")
+
+    async def _connected_socket(self, family: int, target: Any) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, target)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def connect(self, link: StreamLink, address: tuple[str, int]) -> None:
+        """Give the link a connection over TLS. Raises OSError; the caller limits the time."""
+        assert self.ssl_context is not None
+        host, port = address
+        context = self.ssl_context()
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: link, host, port, ssl=context, server_hostname=host)
+        if link.fileno() >= 0:
+            # Loops give no socket that can be used, only its descriptor, which stays theirs.
+            sock = socket.socket(fileno=link.fileno())
+            try:
+                self._keep_alive(sock)
             finally:
                 sock.detach()
+
+    def _keep_alive(self, sock: socket.socket) -> None:
+        if self.keepalive_options is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in self.keepalive_options:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def retrying(
         self, attempt: Callable[[], Awaitable[None]], failed: Callable[[Exception], Awaitable[None]]
@@ -231,6 +251,17 @@ def _sentinel_identity(sentinel: Any) -> tuple[object, ...]:
         tuple((kwargs.get("host"), kwargs.get("port")) for kwargs in nodes),
         tuple(sorted((name, repr(value)) for name, value in sentinel.sentinel_kwargs.items())),
     )
+
+
+async def _resolved(address: tuple[str, int]) -> list[tuple[Any, ...]]:
+    host, port = address
+    try:
+        # What is no name is not looked up, which would take a thread.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return cast(list[tuple[Any, ...]], found)
 
 
 async def _credentials(provider: Any) -> tuple[str, ...]:

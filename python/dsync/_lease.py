@@ -16,7 +16,7 @@ import time
 
 from dsync import _core
 from dsync._connect import Server
-from dsync._transport import Link
+from dsync._transport import StreamLink
 
 
 class Leases:
@@ -79,7 +79,7 @@ class _TlsThread(threading.Thread):
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
         self._driver = _core.RenewalDriver(leases, self._wake_writer.fileno())
-        self._link: Link | None = None
+        self._link: StreamLink | None = None
         self._stopped = False
         self.start()
 
@@ -128,7 +128,9 @@ class _TlsThread(threading.Thread):
             async with asyncio.timeout(self._server.connect_timeout):
                 login = await self._server.login()
                 address = await self._server.address()
-                link = Link(self, _core.COMMANDS, self._driver.buffer())
+                link = StreamLink(
+                    self, _core.COMMANDS, self._driver.buffer(), self._driver.take_output
+                )
                 await self._server.connect(link, address)
                 self._link = link
         except Exception:
@@ -139,8 +141,8 @@ class _TlsThread(threading.Thread):
         return True
 
     def _flush(self) -> None:
-        if self._link is not None and (output := self._driver.take_output()):
-            self._link.write(output)
+        if self._link is not None:
+            self._link.flush()
 
     def _drop(self, reason: str) -> None:
         if self._link is not None:
@@ -148,12 +150,12 @@ class _TlsThread(threading.Thread):
             link.abort()
             self._driver.disconnected(reason)
 
-    def link_received(self, link: Link, size: int) -> None:
+    def link_received(self, link: StreamLink, size: int) -> None:
         if link is self._link:
             self._driver.received(size)
             self._woken.set()
 
-    def link_lost(self, link: Link, reason: str) -> None:
+    def link_lost(self, link: StreamLink, reason: str) -> None:
         if link is self._link:
             self._drop(reason)
             self._woken.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from redis import exceptions
 
 from dsync import _core
-from dsync._transport import Link
+from dsync._transport import SocketLink, StreamLink
 from dsync.errors import OperationFailedError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dsync._lease import Leases
 
 _LONGEST_PAUSE = 1.0
+
+Link = SocketLink | StreamLink
 
 
 class Owner(Protocol):
@@ -28,7 +31,7 @@ class Owner(Protocol):
     closed: bool
 
     def deliver(self, events: list[_core._Event]) -> None: ...
-    def received(self, channel: int, size: int) -> None: ...
+    def received(self, events: list[_core._Event]) -> None: ...
     def fail_all(self, error: OperationFailedError) -> None: ...
     def flush(self) -> None: ...
 
@@ -55,8 +58,13 @@ class Links:
 
     def write(self, channel: int) -> None:
         """Send what the core has for a channel."""
-        if self._links and (output := self._owner.core.take_output(channel)):
-            self._links[channel].write(output)
+        if self._links:
+            self._links[channel].flush()
+
+    def receive_soon(self, others: int) -> None:
+        """Take the next replies; see ``Session.receive_soon``."""
+        if self._links:
+            self._links[_core.COMMANDS].receive_soon(others)
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""
@@ -65,9 +73,20 @@ class Links:
 
     # ---- what the links and the core tell ----
 
-    def link_received(self, link: Link, size: int) -> None:
+    def link_received(self, link: StreamLink, size: int) -> None:
         if link in self._links:
-            self._owner.received(link.channel, size)
+            self._owner.received(self._owner.core.received(link.channel, size))
+
+    def link_readable(self, link: SocketLink) -> None:
+        try:
+            events = self._owner.core.receive(link.channel, link.fileno())
+        except OSError as error:
+            self.link_lost(link, str(error))
+            return
+        if events is None:
+            self.link_lost(link, "the server closed the connection")
+        else:
+            self._owner.received(events)
 
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
@@ -144,22 +163,29 @@ class Links:
             self._healthy = None
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
-        core = self._owner.core
         links: list[Link] = []
         try:
             for channel in (_core.COMMANDS, _core.INBOX):
-                link = Link(self, channel, core.buffer(channel))
-                await self._server.connect(link, address)
-                links.append(link)
+                links.append(await self._link(channel, address))
         except BaseException:
             for link in links:
                 link.abort()
             raise
         self._links = tuple(links)
         for link in links:
-            core.connected(link.channel, login)
-            self.write(link.channel)
+            self._owner.core.connected(link.channel, login)
+            link.start()
+            link.flush()
         self._owner.flush()
+
+    async def _link(self, channel: int, address: tuple[str, int]) -> Link:
+        core = self._owner.core
+        if self._server.ssl_context is None:
+            return SocketLink(self, channel, core, await self._server.open_socket(address))
+        take_output = functools.partial(core.take_output, channel)
+        link = StreamLink(self, channel, core.buffer(channel), take_output)
+        await self._server.connect(link, address)
+        return link
 
     async def _attempt_failed(self, error: Exception) -> None:
         """Nothing to do: the attempt has cleaned up after itself."""
@@ -196,8 +222,10 @@ class Links:
                     link.abort()
 
     def forget(self) -> None:
-        """Leave the connections to the garbage collection: their loop is closed."""
-        self._links = ()
+        """End the connections after their loop was closed."""
+        links, self._links = self._links, ()
+        for link in links:
+            link.forget()
 
     def orphan(self) -> None:
         """In a forked child: keep no connection of the parent alive."""

@@ -16,6 +16,7 @@ import _signal  # type: ignore[import-not-found]
 import asyncio
 import atexit
 import contextlib
+import math
 import os
 import select
 import selectors
@@ -39,6 +40,8 @@ _set_handler: Callable[[int, Any], Any] = cast(Any, _signal).signal
 
 # Seconds without a call after which the keeper takes the turn.
 _KEEPER_DELAY = 0.02
+# Seconds for which calls may do without the loop, which also looks after other things.
+_LOOP_PERIOD = 0.01
 _CLOSE_TIMEOUT = 3.0
 
 
@@ -48,6 +51,9 @@ class Portal:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop.set_exception_handler(self._on_error)
+        self._error: BaseException | None = None
+        self._ran = -math.inf  # when the loop has run last
         self._main_thread = threading.main_thread().ident
         self._turn = threading.Lock()
         self._leader: Call[Any] | None = None
@@ -120,47 +126,68 @@ class Portal:
 
     def _on_done(self, call: Call[Any]) -> None:
         if call is self._leader:
-            self._loop.stop()
+            if self._loop.is_running():
+                self._loop.stop()
         else:
             call.wake()
+
+    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # The loop catches what a signal handler raises while a callback runs.
+        error = context.get("exception")
+        if isinstance(error, BaseException) and self._leading_thread == self._main_thread:
+            self._error = error
+            loop.stop()
+        else:
+            loop.default_exception_handler(context)
 
     # ---- to lead ----
 
     def _lead(self, call: Call[Any], *, begun: bool) -> None:
-        """Run the loop until the call is done. The turn is ours, and ends here."""
+        """See to it that the call gets done. The turn is ours, and ends here."""
         running = asyncio._get_running_loop()
+        interruption: BaseException | None = None
         self._leader = call
         self._leading_thread = threading.get_ident()
         try:
-            if running is None and not begun:
-                # What is sent with the first step leaves before the loop starts.
-                asyncio._set_running_loop(self._loop)
-                begun = True
-                call.begin()
-            if not call.done:
+            if running is not None:
+                # The calling thread runs a loop of its own, which stands still meanwhile.
                 asyncio._set_running_loop(None)
                 if not begun:
                     self._loop.call_soon(call.begin)
-                self._run_until_done(call)
+                begun = True
+            while not call.done:
+                try:
+                    self._run_loop() if begun else self._hasten(call)
+                except BaseException as error:
+                    if interruption is not None:
+                        raise  # A good end takes too long; the keeper does what is left.
+                    interruption = error
+                    call.cancel()
+                begun = True
+            if interruption is not None:
+                raise interruption
         finally:
-            # The calling thread may be running a loop of its own, which this one has interrupted.
             asyncio._set_running_loop(running)
             self._leave()
 
-    def _run_until_done(self, call: Call[Any]) -> None:
-        interruption: BaseException | None = None
-        while not call.done:
-            if self.closed:
-                raise exceptions.ConnectionError("dsync was closed")
-            try:
-                self._loop.run_forever()
-            except BaseException as error:
-                if interruption is not None:
-                    raise  # It takes too long to end in good order; the keeper does what is left.
-                interruption = error
-                call.cancel()
-        if interruption is not None:
-            raise interruption
+    def _hasten(self, call: Call[Any]) -> None:
+        """Begin a call, and end it without the loop, if it takes one command as most do."""
+        asyncio._set_running_loop(self._loop)
+        try:
+            call.begin()
+            if time.monotonic() < self._ran + _LOOP_PERIOD:
+                call.hasten(self._selector)
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _run_loop(self) -> None:
+        if self.closed:
+            raise exceptions.ConnectionError("dsync was closed")
+        self._loop.run_forever()
+        self._ran = time.monotonic()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def _leave(self) -> None:
         self._leader = self._leading_thread = None

@@ -93,7 +93,7 @@ class Session:
 
         The future raises OperationFailedError. Cancelling it changes nothing in the core.
         """
-        pending = self._pending[operation] = Pending(loop=self.loop)
+        pending = self._pending[operation] = Pending(self)
         # A caller that is alone need not wait for others.
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
             self.flush()
@@ -212,6 +212,10 @@ class Session:
             self._links.on_event(number, error)
         elif number == _core.LOST:
             self._tell_loss(operation)
+        elif number == _core.GRANTED:
+            # An exception of a signal handler came between its start and the wait for it.
+            self.core.abandon(operation)
+            self._flush_soon()
 
     def _tell_loss(self, operation: int) -> None:
         reference = self.holders.pop(operation, None)
@@ -231,13 +235,23 @@ class Session:
         for pending in self._complete(events):
             pending.resume_soon()
 
-    def received(self, channel: int, size: int) -> None:
+    def received(self, events: list[_core._Event]) -> None:
         """Take what came over a link, run the tasks that waited for it, and send their answer."""
         try:
-            self._deliver_at_once(self.core.received(channel, size))
+            self._deliver_at_once(events)
         finally:
             if self._dirty:
                 self._advance()
+
+    def receive_soon(self, others: int) -> None:
+        """Take the next replies past the loop, if they come before anything else happens there.
+
+        For the thread that could run the loop instead, which takes longer.
+
+        :param others: a descriptor that is readable when something happens
+        """
+        if not self._dirty:  # Else something leaves only when the loop runs.
+            self._links.receive_soon(others)
 
     def fail_all(self, error: OperationFailedError) -> None:
         """Fail every caller."""

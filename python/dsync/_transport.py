@@ -1,31 +1,42 @@
-"""One connection: an asyncio protocol that writes what arrives straight into the core's memory."""
+"""The connections of a session, as the event loop sees them; they know nothing of the protocol."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+import select
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
 
-if TYPE_CHECKING:
-    from dsync import _core
+from dsync import _core
+
+_SOON = 5  # milliseconds
 
 
-class Receiver(Protocol):
-    """Who owns links and hears of them."""
+class StreamReceiver(Protocol):
+    """Who owns a stream link and hears of it."""
 
-    def link_received(self, link: Link, size: int) -> None:
+    def link_received(self, link: StreamLink, size: int) -> None:
         """Take the first ``size`` bytes of the link's buffer."""
 
-    def link_lost(self, link: Link, reason: str) -> None:
+    def link_lost(self, link: StreamLink, reason: str) -> None:
         """Learn that nothing will come any more."""
 
 
-class Link(asyncio.BufferedProtocol):
-    """A connection for one channel; it holds no state of the protocol that it carries."""
+class StreamLink(asyncio.BufferedProtocol):
+    """A connection over TLS: asyncio's transport writes what arrives into the core's memory."""
 
-    def __init__(self, receiver: Receiver, channel: int, buffer: _core.ReceiveBuffer) -> None:
+    def __init__(
+        self,
+        receiver: StreamReceiver,
+        channel: int,
+        buffer: _core.ReceiveBuffer,
+        take_output: Callable[[], bytes | None],
+    ) -> None:
         self.channel = channel
         self._receiver = receiver
         self._view = memoryview(buffer)
+        self._take_output = take_output
         self._transport: asyncio.Transport | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -43,10 +54,16 @@ class Link(asyncio.BufferedProtocol):
             self.closed.set_result(None)
         self._receiver.link_lost(self, str(exc) if exc else "the server closed the connection")
 
-    def write(self, data: bytes) -> None:
-        """Send; what the socket does not take at once goes later."""
-        if self._transport is not None:
-            self._transport.write(data)
+    def start(self) -> None:
+        """Do nothing: it has been reading since the connection was made."""
+
+    def flush(self) -> None:
+        """Send what there is to send; what the socket does not take at once goes later."""
+        if self._transport is not None and (output := self._take_output()):
+            self._transport.write(output)
+
+    def receive_soon(self, others: int) -> None:
+        """Do nothing: what has arrived may wait inside the transport."""
 
     def close(self) -> None:
         """Send what is left, then end the connection."""
@@ -58,7 +75,100 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """Leave the connection to the garbage collection: its loop is closed."""
+
     def fileno(self) -> int:
         """Give the socket's descriptor, -1 when there is none."""
-        socket = self._transport.get_extra_info("socket") if self._transport else None
-        return -1 if socket is None else socket.fileno()
+        found = self._transport.get_extra_info("socket") if self._transport else None
+        return -1 if found is None else found.fileno()
+
+
+class SocketReceiver(Protocol):
+    """Who owns a socket link and hears of it."""
+
+    def link_readable(self, link: SocketLink) -> None:
+        """Read from the link's socket."""
+
+    def link_lost(self, link: SocketLink, reason: str) -> None:
+        """Learn that nothing will come any more."""
+
+
+class SocketLink:
+    """A connection over TCP or a Unix socket, which the core reads and writes itself.
+
+    The loop only tells when.
+    """
+
+    def __init__(
+        self, receiver: SocketReceiver, channel: int, core: _core.Session, sock: socket.socket
+    ) -> None:
+        self.channel = channel
+        self._receiver = receiver
+        self._core = core
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._writing = False  # the socket has no room now
+        self._closing = False  # to be closed when everything is sent
+        self._poll: select.poll | None = None
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._loop.add_reader(self._socket.fileno(), self._receiver.link_readable, self)
+
+    def flush(self) -> None:
+        """Send what there is to send; what the socket does not take at once goes later."""
+        if not self._writing:
+            self._send()
+
+    def _send(self) -> None:
+        try:
+            sent = self._core.send(self.channel, self._socket.fileno())
+        except OSError as error:
+            self._stop()
+            # Later, since the caller may be in the middle of something.
+            self._loop.call_soon(self._receiver.link_lost, self, str(error))
+            sent = True
+        if sent and self._closing:
+            self.abort()
+        elif sent and self._writing:
+            self._loop.remove_writer(self._socket.fileno())
+        elif not sent and not self._writing:
+            self._loop.add_writer(self._socket.fileno(), self._send)
+        self._writing = not sent
+
+    def receive_soon(self, others: int) -> None:
+        """Take what comes soon, unless ``others``, a descriptor, is readable before."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+            self._poll.register(others, select.POLLIN)
+        if (self._socket.fileno(), select.POLLIN) in self._poll.poll(_SOON):
+            self._receiver.link_readable(self)
+
+    def close(self) -> None:
+        """Send what is left, then end the connection."""
+        self._closing = True
+        if not self._writing:
+            self._send()
+
+    def abort(self) -> None:
+        """End the connection now: a command still on its way must not overtake later ones."""
+        self._stop()
+        self._socket.close()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _stop(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+
+    def forget(self) -> None:
+        """End the connection after its loop was closed."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor, -1 when there is none."""
+        return self._socket.fileno()

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from redis.exceptions import RedisError
 
@@ -66,7 +66,9 @@ def _key(namespace: str, params: Any) -> uuid.UUID:
     check_key("namespace", namespace)
     if not isinstance(params, dict):
         raise TypeError(f"params must be a dict, not {type(params).__name__}")
-    return uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_DNS, namespace), _serialized(params))
+    return uuid.uuid5(
+        uuid.uuid5(uuid.NAMESPACE_DNS, namespace), _serialized(cast(dict[str, Any], params))
+    )
 
 
 def _serialized(params: dict[str, Any]) -> str:

@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "driver/clock.h"
+#include "driver/socket.h"
 #include "primitives/commands.h"
 
 namespace dsync::bindings {
@@ -44,7 +46,28 @@ py::list Session::disconnected(const std::string& reason) {
 }
 
 py::list Session::received(std::size_t channel, std::size_t size) {
-  core_->received(to_channel(channel), buffers_.at(channel).first(size), now());
+  return received(to_channel(channel), buffers_.at(channel).first(size));
+}
+
+py::object Session::receive(std::size_t channel, int fd) {
+  const auto bytes = driver::receive_some(fd, buffers_.at(channel).bytes);
+  if (bytes) return received(to_channel(channel), *bytes);
+  if (errno == 0) return py::none();
+  PyErr_SetFromErrno(PyExc_OSError);
+  throw py::error_already_set();
+}
+
+bool Session::send(std::size_t channel, int fd) {
+  auto& output = core_->client().output(to_channel(channel));
+  if (!output.empty() && !driver::send_some(fd, output)) {
+    PyErr_SetFromErrno(PyExc_OSError);
+    throw py::error_already_set();
+  }
+  return output.empty();
+}
+
+py::list Session::received(Channel channel, std::span<const char> bytes) {
+  core_->received(channel, bytes, now());
   auto result = events();
   // An answer may bring a deadline of its own: when to ask again.
   if (core_->deadline() < announced_) {
@@ -240,7 +263,9 @@ void bind_session(py::module_& module) {
            py::arg("leases"), py::arg("loss_fd"))
       .def("connected", &Session::connected)
       .def("disconnected", &Session::disconnected)
-      .def("received", &Session::received)
+      .def("received", py::overload_cast<std::size_t, std::size_t>(&Session::received))
+      .def("receive", &Session::receive)
+      .def("send", &Session::send)
       .def("tick", &Session::tick)
       .def("due_in", &Session::due_in)
       .def("take_output", &Session::take_output)

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,7 +30,13 @@ class Session {
 
   void connected(std::size_t channel, const client::Login& login);
   py::list disconnected(const std::string& reason);
+  // What a transport has written into the buffer.
   py::list received(std::size_t channel, std::size_t size);
+  // Reads from a socket, and sends to it. Nothing of Python comes between the socket and the
+  // session, so no exception of a signal handler can make one of them miss what the other saw.
+  // Both raise OSError where the connection is broken.
+  py::object receive(std::size_t channel, int fd);  // None: the server has ended it
+  bool send(std::size_t channel, int fd);           // whether everything was sent
   py::list tick();
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
@@ -73,6 +80,7 @@ class Session {
 
  private:
   py::list events();
+  py::list received(client::Channel channel, std::span<const char> bytes);
   std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
                      double poll_delay);
   std::uint64_t ask(primitives::Question question);

@@ -142,25 +142,17 @@ void RenewalThread::wait() {
 
 void RenewalThread::receive() {
   std::array<char, 16384> buffer;
-  const auto size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
-  if (size > 0) {
-    failures_ = 0;
-    renewal_.client().received(Channel::kCommands, {buffer.data(), static_cast<std::size_t>(size)},
-                               now());
-  } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
-    disconnect(now());
-  }
+  const auto bytes = receive_some(socket_.get(), buffer);
+  if (!bytes) return disconnect(now());
+  if (bytes->empty()) return;
+  failures_ = 0;
+  renewal_.client().received(Channel::kCommands, *bytes, now());
 }
 
 void RenewalThread::flush() {
   auto& output = renewal_.client().output(Channel::kCommands);
   if (!socket_ || connecting_ || output.empty()) return;
-  const auto size = send(socket_.get(), output.data(), output.size(), MSG_NOSIGNAL);
-  if (size > 0) {
-    output.erase(0, static_cast<std::size_t>(size));
-  } else if (errno != EAGAIN && errno != EINTR) {
-    disconnect(now());
-  }
+  if (!send_some(socket_.get(), output)) disconnect(now());
 }
 
 void RenewalThread::drain_wake() {

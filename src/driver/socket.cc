@@ -20,6 +20,8 @@ bool connects(int fd, const sockaddr* address, socklen_t size) {
   return connect(fd, address, size) == 0 || errno == EINPROGRESS;
 }
 
+bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+
 Descriptor start_unix(const std::string& path) {
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path) return {};
@@ -57,6 +59,21 @@ Descriptor::~Descriptor() {
 Descriptor start_connect(const Address& address, std::size_t attempt) {
   if (address.host.empty()) return start_unix(address.path);
   return start_tcp(address.host, address.port, attempt);
+}
+
+bool send_some(int fd, std::string& output) {
+  const auto size = send(fd, output.data(), output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (size < 0) return would_block();
+  output.erase(0, static_cast<std::size_t>(size));
+  return true;
+}
+
+std::optional<std::span<const char>> receive_some(int fd, std::span<char> buffer) {
+  const auto size = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (size > 0) return buffer.first(static_cast<std::size_t>(size));
+  if (size < 0 && would_block()) return buffer.first(0);
+  if (size == 0) errno = 0;
+  return std::nullopt;
 }
 
 bool connect_failed(const Descriptor& socket) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -37,6 +39,14 @@ class Descriptor {
 // name blocks. Of a name with several addresses, each `attempt` takes the next one. Returns an
 // empty descriptor when there is no such address.
 Descriptor start_connect(const Address& address, std::size_t attempt = 0);
+
+// Sends what the socket takes now, and removes that from `output`. False: the connection is broken,
+// and errno says how.
+[[nodiscard]] bool send_some(int fd, std::string& output);
+
+// Reads what has arrived, which may be nothing, into `buffer`. None: the connection is broken, and
+// errno says how; 0 there means that the other side has ended it.
+[[nodiscard]] std::optional<std::span<const char>> receive_some(int fd, std::span<char> buffer);
 
 // Whether a connection that became writable has failed.
 bool connect_failed(const Descriptor& socket);

@@ -43,7 +43,7 @@ Question locked_question(std::string_view lock) {
 
 Question drop_call(std::string_view lock) {
   return {Question::Meaning::kCall,
-          &client::kLockDrop,
+          &client::kKeyValueDelete,
           {std::string(lock), name_beside(lock, kQueueSuffix), name_beside(lock, kFenceSuffix),
            name_beside(lock, kDoneSuffix)},
           {},

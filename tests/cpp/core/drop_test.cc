@@ -17,7 +17,7 @@ class DropTest : public MachineTest {
 
 TEST_F(DropTest, IsSentAtOnce) {
   const auto command = take_commands().at(0);
-  EXPECT_EQ(in_short(command), "lock_drop s:1");
+  EXPECT_EQ(in_short(command), "key_value_delete s:1");
   EXPECT_EQ(keys_of(command),
             (Texts{"lock", "{lock}:dsync:queue", "{lock}:dsync:fence", "{lock}:dsync:done"}));
   EXPECT_EQ(arguments_of(command), (Texts{"s:1", "0"}));

@@ -1,4 +1,4 @@
-// lock_drop, as its header describes it.
+// key_value_delete, as its header describes it.
 #include <gtest/gtest.h>
 
 #include <string>

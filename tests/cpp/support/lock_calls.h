@@ -52,7 +52,8 @@ class LockScriptTest : public ScriptTest {
   std::string release() { return release(Release()); }
 
   std::string drop(const Drop& call) {
-    return run(client::kLockDrop, {kKey, kQueue, kFence, kDone}, {call.operation, call.again});
+    return run(client::kKeyValueDelete, {kKey, kQueue, kFence, kDone},
+               {call.operation, call.again});
   }
   std::string drop() { return drop(Drop()); }
 

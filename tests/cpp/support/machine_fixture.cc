@@ -26,7 +26,7 @@ constexpr ScriptShape kScripts[] = {
     {&client::kConditionNotify, 0}, {&client::kBarrierWait, 0},
     {&client::kBarrierLeave, 0},    {&client::kBarrierEnd, 0},
     {&client::kBarrierCount, -1},   {&client::kEventSet, 0},
-    {&client::kEventWait, -1},      {&client::kLockDrop, 0},
+    {&client::kEventWait, -1},      {&client::kKeyValueDelete, 0},
 };
 
 // Both links of a session share a connection in no test, so what each says is looked at apart.

@@ -1,0 +1,1 @@
+"""Blocking workers that share one access token, and refresh it once instead of each for itself."""
