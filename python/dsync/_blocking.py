@@ -12,10 +12,11 @@ from typing import Any, Generic, Self, TypeVar
 
 from dsync._checks import check_seconds
 from dsync._leased import Leased
-from dsync._portal import run
+from dsync._portal import as_caller, run
 from dsync._primitive import Primitive
 
 _S = TypeVar("_S")
+_T = TypeVar("_T")
 _P = TypeVar("_P", bound=Primitive)
 _L = TypeVar("_L", bound=Leased)
 
@@ -75,26 +76,27 @@ class BlockingLeased(Blocking[_L]):
         :raises TimeoutError: if ``acquire_timeout`` seconds pass
         :raises redis.exceptions.RedisError: as the asynchronous method
         """
-        return run(self._async.acquire(acquire_sleep_delay, acquire_timeout))
+        acquire = self._async.acquire
+        return acquiring(self._async, lambda: run(acquire, acquire_sleep_delay, acquire_timeout))
 
     def try_acquire(self) -> bool:
         """Take it if it is free now and nobody waits for it; tells whether this thread holds it."""
-        return run(self._async.try_acquire())
+        return acquiring(self._async, lambda: run(self._async.try_acquire))
 
     def owned(self) -> bool:
         """Ask the server whether this object holds it."""
-        return run(self._async.owned())
+        return run(self._async.owned)
 
     def extend(self, seconds: float) -> None:
         """Make the lease last at least ``seconds`` from now; it never gets shorter.
 
         :raises RuntimeError: if this object does not hold it; LockLostError if it has lost it
         """
-        run(self._async.extend(seconds))
+        run(self._async.extend, seconds)
 
     def valid_for(self) -> float:
         """Tell for how many seconds it is surely still held, without a round trip."""
-        return self._async.valid_for()
+        return as_caller(self._async.valid_for)
 
     @property
     def lost(self) -> Loss:
@@ -102,7 +104,10 @@ class BlockingLeased(Blocking[_L]):
         return Loss(self._async)
 
     def __enter__(self) -> Self:
-        run(self._async.__aenter__())
+        return acquiring(self._async, self._enter)
+
+    def _enter(self) -> Self:
+        run(self._async.__aenter__)
         return self
 
     def __exit__(
@@ -111,14 +116,28 @@ class BlockingLeased(Blocking[_L]):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        run(self._async.__aexit__(exc_type, exc, tb))
+        run(self._async.__aexit__, exc_type, exc, tb)
+
+
+def acquiring(leased: Leased, call: Callable[[], _T]) -> _T:
+    """Make a call that acquires, and give it back if the call is interrupted after that.
+
+    An exception of a signal handler may come as late as at the last line of the call.
+    """
+    before = leased._holds
+    try:
+        return call()
+    except BaseException:
+        if leased._holds is not before:
+            run(leased._give_back, before)
+        raise
 
 
 def happens(wait: Callable[[], Any], timeout: float | None) -> bool:
     if timeout is not None:
         check_seconds("timeout", timeout)
     with contextlib.suppress(TimeoutError):
-        run(wait(), timeout)
+        run(wait, timeout=timeout)
         return True
     return False
 

@@ -57,7 +57,7 @@ def _asynchronous(package: str, pool: Any) -> object:
             pool.service_name,
             _asynchronous_sentinel(package, manager),
             is_master=pool.is_master,
-            ssl=hasattr(connection_class, "ssl_context"),
+            ssl=connection_class.__name__ == "SSLConnection",
             **options,
         )
     client = asyncio.Redis if package == "redis" else asyncio.Valkey

@@ -30,6 +30,7 @@ class Call(Generic[_T]):
         "_coroutine",
         "_error",
         "_expired",
+        "_function",
         "_loop",
         "_on_done",
         "_result",
@@ -42,12 +43,13 @@ class Call(Generic[_T]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        coroutine: Coroutine[Any, Any, _T],
+        function: Callable[[], Coroutine[Any, Any, _T]],
         timeout: float | None,
         on_done: Callable[[Call[Any]], None],
     ) -> None:
         self._loop = loop
-        self._coroutine = coroutine
+        self._function = function
+        self._coroutine: Coroutine[Any, Any, _T] | None = None
         self._timeout = timeout
         self._on_done = on_done
         self._awaited: asyncio.Future[Any] | None = None
@@ -65,24 +67,33 @@ class Call(Generic[_T]):
             self._timer = self._loop.call_later(self._timeout, self._expire)
         self._step()
 
-    def _step(self, _: object = None) -> None:
+    def _step(self, awaited: asyncio.Future[Any] | None = None) -> None:
         """Run the coroutine until it waits again or ends."""
-        self._awaited = None
+        if self.done or awaited is not self._awaited:
+            return  # What it has waited for was given up, see `interrupt`.
         try:
+            self._awaited = None
+            if self._coroutine is None:
+                self._coroutine = self._function()
             if self._cancelling:
                 self._cancelling = False
                 awaited = self._coroutine.throw(asyncio.CancelledError())
             else:
                 awaited = self._coroutine.send(None)
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self._step)
+            self._awaited = awaited
+            return
         except StopIteration as stop:
             self._result = stop.value
         except BaseException as error:
             self._error = error
-        else:
-            awaited._asyncio_future_blocking = False
-            self._awaited = awaited
-            awaited.add_done_callback(self._step)
-            return
+            # Where it was not the coroutine but a signal handler that raised.
+            if self._coroutine is not None:
+                self._coroutine.close()
+        self._end()
+
+    def _end(self) -> None:
         self.done = True
         if self._timer is not None:
             self._timer.cancel()
@@ -96,16 +107,18 @@ class Call(Generic[_T]):
         if isinstance(self._awaited, Pending) and isinstance(selector, selectors.EpollSelector):
             self._awaited.source.receive_soon(selector.fileno())
 
-    def refuse(self, error: BaseException) -> None:
-        """End it before it has begun."""
-        self._coroutine.close()
-        self._error = error
-        self.done = True
-
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits, unless it has ended."""
         if not self.done and (self._awaited is None or not self._awaited.cancel()):
             self._cancelling = True
+
+    def interrupt(self) -> None:
+        """Cancel it after an exception came from outside, perhaps between two lines of it."""
+        self.cancel()
+        if self._cancelling:
+            # Whoever was to resume it may have been interrupted before that.
+            self._awaited = None
+            self._loop.call_soon(self._step)
 
     def _expire(self) -> None:
         self._expired = True

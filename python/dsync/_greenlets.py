@@ -12,7 +12,9 @@ def refuse_greenlets() -> None:
     """
     gevent = sys.modules.get("gevent.monkey")
     eventlet = sys.modules.get("eventlet.patcher")
-    if gevent is not None and any(map(gevent.is_module_patched, ("socket", "select", "thread"))):
+    if gevent is not None and any(
+        map(gevent.is_module_patched, ("socket", "select", "threading", "_thread"))
+    ):
         package, remedy = "gevent", "gevent.monkey.patch_all()"
     elif eventlet is not None and any(
         map(eventlet.is_monkey_patched, ("socket", "select", "thread"))

@@ -109,10 +109,11 @@ class Leased(Primitive):
         end = monotonic() + acquire_timeout if acquire_timeout else math.inf
         while True:
             session = self._open_session()
-            operation = self._start(
-                session, acquire_timeout != 0, acquire_sleep_delay, max(end - monotonic(), 0.0)
-            )
+            operation = 0
             try:
+                operation = self._start(
+                    session, acquire_timeout != 0, acquire_sleep_delay, max(end - monotonic(), 0.0)
+                )
                 if await session.result_of(operation) != _core.GRANTED:
                     break
                 if await self._accept(session, operation):
@@ -215,6 +216,14 @@ class Leased(Primitive):
                 raise
             # What went wrong in the block comes first.
             exc.add_note(str(lost))
+
+    async def _give_back(self, before: tuple[Hold, ...]) -> None:
+        """Give back what this thread has acquired beside what was held before."""
+        owner = current_owner()
+        for hold in self._holds:
+            if hold.owner == owner and hold not in before:
+                self._drop(hold.operation)
+                hold.session.abandon(hold.operation)
 
     # ---- state ----
 

@@ -16,16 +16,19 @@ import _signal  # type: ignore[import-not-found]
 import asyncio
 import atexit
 import contextlib
+import functools
 import math
 import os
 import select
 import selectors
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, TypeVar, cast
+from types import FrameType
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 from redis import exceptions
 
@@ -34,15 +37,37 @@ from dsync._greenlets import refuse_greenlets
 from dsync._session import close as close_sessions
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
-# That of `signal` makes enumerations of numbers, which takes longer than all else here.
-_set_handler: Callable[[int, Any], Any] = cast(Any, _signal).signal
+# Those of `signal` make enumerations of numbers, which takes longer than all else here.
+_signals = cast(Any, _signal)
 
 # Seconds without a call after which the keeper takes the turn.
 _KEEPER_DELAY = 0.02
 # Seconds for which calls may do without the loop, which also looks after other things.
 _LOOP_PERIOD = 0.01
 _CLOSE_TIMEOUT = 3.0
+
+
+class _Turn:
+    """A lock that knows its owner at each moment, also between two lines of `take`."""
+
+    def __init__(self) -> None:
+        self._owner: dict[str, int] = {}
+
+    def take(self) -> bool:
+        """Tell whether the calling thread has it now, unless it had it before."""
+        thread = threading.get_ident()
+        return self._owner.setdefault("thread", thread) == thread
+
+    def leave(self) -> None:
+        """Give it to nobody."""
+        self._owner.pop("thread", None)
+
+    @property
+    def owner(self) -> int | None:
+        """The thread that has it."""
+        return self._owner.get("thread")
 
 
 class Portal:
@@ -55,9 +80,8 @@ class Portal:
         self._error: BaseException | None = None
         self._ran = -math.inf  # when the loop has run last
         self._main_thread = threading.main_thread().ident
-        self._turn = threading.Lock()
+        self._turn = _Turn()
         self._leader: Call[Any] | None = None
-        self._leading_thread: int | None = None
         # One of them is woken when a leader leaves.
         self._sleepers: dict[Call[Any], None] = {}
         self._calls = 0
@@ -68,15 +92,18 @@ class Portal:
         self._keeper = threading.Thread(target=self._keep, name="dsync-keeper", daemon=True)
         self._keeper.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, _T], timeout: float | None) -> _T:
-        """Run a coroutine to its end, while the calling thread waits.
+    def run(self, function: Callable[[], Coroutine[Any, Any, _T]], timeout: float | None) -> _T:
+        """Run a coroutine function to its end, while the calling thread waits.
 
         Ctrl-C, or whatever else a signal handler raises, cancels it first.
 
         :param timeout: seconds after which it is cancelled, or None
         :raises TimeoutError: if it was
+        :raises RuntimeError: if the thread is in another call
         """
-        call = Call(self._loop, coroutine, timeout, self._on_done)
+        if self._turn.owner is not None:
+            self._refuse_inner_calls()
+        call = Call(self._loop, function, timeout, self._on_done)
         self._calls += 1
         thread = threading.get_ident()
         token = caller.set(thread)
@@ -86,43 +113,55 @@ class Portal:
             else:
                 self._wait(call)
         finally:
-            caller.reset(token)
+            try:
+                caller.reset(token)
+            finally:
+                # Once more, since what a signal handler raises may have come just there.
+                self._leave()
         return call.outcome()
+
+    def _refuse_inner_calls(self) -> None:
+        if _is_inside(sys._getframe()):
+            raise RuntimeError(
+                "dsync.sync was called from a signal handler or a destructor"
+                " while another call of the same thread was under way"
+            )
+        # It may be ours all the same, if we were interrupted just when we were to leave.
+        self._leave()
 
     def _wait_uninterrupted(self, call: Call[Any]) -> None:
         """Let no KeyboardInterrupt come between two lines of what all threads share."""
-        interrupts: list[int] = []
-
-        def interrupt(*_: object) -> None:
-            interrupts.append(1)
-            if len(interrupts) > 1:
-                raise KeyboardInterrupt
-            self._loop.call_soon_threadsafe(call.cancel)
-
-        former = _set_handler(signal.SIGINT, interrupt)
-        if former is not signal.default_int_handler:
-            _set_handler(signal.SIGINT, former)
+        default = signal.default_int_handler
+        if _signals.getsignal(signal.SIGINT) is not default:
             self._wait(call)
             return
+        interrupts: list[int] = []
+
+        def interrupt(_: int, frame: FrameType | None) -> None:
+            interrupts.append(1)
+            if not _is_inside(frame):
+                _signals.signal(signal.SIGINT, default)
+            elif len(interrupts) == 1:
+                self._loop.call_soon_threadsafe(call.cancel)
+                return
+            raise KeyboardInterrupt
+
         try:
+            _signals.signal(signal.SIGINT, interrupt)
             self._wait(call)
         finally:
-            _set_handler(signal.SIGINT, former)
+            _signals.signal(signal.SIGINT, default)
         if interrupts:
             raise KeyboardInterrupt
 
     def _wait(self, call: Call[Any]) -> None:
-        if self._turn.acquire(blocking=False):
-            self._lead(call, begun=False)
-        elif self._leading_thread == threading.get_ident():
-            call.refuse(
-                RuntimeError(
-                    "dsync.sync was called from a signal handler or a destructor"
-                    " while another call of the same thread was under way"
-                )
-            )
-        else:
-            self._follow(call)
+        try:
+            if self._turn.take():
+                self._lead(call, begun=False)
+            else:
+                self._follow(call)
+        finally:
+            self._leave()
 
     def _on_done(self, call: Call[Any]) -> None:
         if call is self._leader:
@@ -134,7 +173,7 @@ class Portal:
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # The loop catches what a signal handler raises while a callback runs.
         error = context.get("exception")
-        if isinstance(error, BaseException) and self._leading_thread == self._main_thread:
+        if isinstance(error, BaseException) and self._turn.owner == self._main_thread:
             self._error = error
             loop.stop()
         else:
@@ -143,11 +182,10 @@ class Portal:
     # ---- to lead ----
 
     def _lead(self, call: Call[Any], *, begun: bool) -> None:
-        """See to it that the call gets done. The turn is ours, and ends here."""
+        """See to it that the call gets done. The turn is ours."""
         running = asyncio._get_running_loop()
         interruption: BaseException | None = None
         self._leader = call
-        self._leading_thread = threading.get_ident()
         try:
             if running is not None:
                 # The calling thread runs a loop of its own, which stands still meanwhile.
@@ -162,18 +200,17 @@ class Portal:
                     if interruption is not None:
                         raise  # A good end takes too long; the keeper does what is left.
                     interruption = error
-                    call.cancel()
+                    call.interrupt()
                 begun = True
             if interruption is not None:
                 raise interruption
         finally:
             asyncio._set_running_loop(running)
-            self._leave()
 
     def _hasten(self, call: Call[Any]) -> None:
         """Begin a call, and end it without the loop, if it takes one command as most do."""
-        asyncio._set_running_loop(self._loop)
         try:
+            asyncio._set_running_loop(self._loop)
             call.begin()
             if time.monotonic() < self._ran + _LOOP_PERIOD:
                 call.hasten(self._selector)
@@ -190,9 +227,12 @@ class Portal:
             raise error
 
     def _leave(self) -> None:
-        self._leader = self._leading_thread = None
-        self._turn.release()
-        # Who came before the release has not seen it, so must be seen now.
+        """Leave the turn, if it is ours."""
+        if self._turn.owner != threading.get_ident():
+            return
+        self._leader = None
+        self._turn.leave()
+        # Who came before that has not seen it, so must be seen now.
         self._wake_a_sleeper()
         if self._keeper_sleeps:
             self._wake_keeper()
@@ -202,27 +242,29 @@ class Portal:
     def _follow(self, call: Call[Any]) -> None:
         """Wait until the call is done, in the turn of others or, when they leave, in our own."""
         call.prepare_to_pause()
-        self._sleepers[call] = None
-        self._loop.call_soon_threadsafe(self._begin, call, context=copy_context())
         interruption: BaseException | None = None
-        while not call.done:
-            self._sleepers[call] = None
-            if self._turn.acquire(blocking=False):
-                self._sleepers.pop(call, None)
-                self._lead(call, begun=True)
-                break
-            try:
-                call.pause()
-            except BaseException as error:
-                if interruption is not None:
+        self._sleepers[call] = None
+        try:
+            self._loop.call_soon_threadsafe(self._begin, call, context=copy_context())
+            while not call.done:
+                self._sleepers[call] = None
+                if self._turn.take():
+                    self._sleepers.pop(call, None)
+                    self._lead(call, begun=True)
                     break
-                interruption = error
-                self._loop.call_soon_threadsafe(call.cancel)
-        self._sleepers.pop(call, None)
-        # It may have been woken to lead.
-        self._wake_a_sleeper()
-        if interruption is not None:
-            raise interruption
+                try:
+                    call.pause()
+                except BaseException as error:
+                    if interruption is not None:
+                        raise
+                    interruption = error
+                    self._loop.call_soon_threadsafe(call.interrupt)
+            if interruption is not None:
+                raise interruption
+        finally:
+            self._sleepers.pop(call, None)
+            # It may have been woken to lead.
+            self._wake_a_sleeper()
 
     def _begin(self, call: Call[Any]) -> None:
         call.begin()
@@ -230,7 +272,7 @@ class Portal:
             self._loop.stop()  # The keeper makes room for the caller.
 
     def _wake_a_sleeper(self) -> None:
-        while self._sleepers and not self._turn.locked():
+        while self._sleepers and self._turn.owner is None:
             with contextlib.suppress(KeyError):
                 sleeper, _ = self._sleepers.popitem()
                 sleeper.wake()
@@ -241,17 +283,17 @@ class Portal:
     def _keep(self) -> None:
         while not self.closed:
             self._keeper_sleeps = True
-            if self._turn.locked():
+            if self._turn.owner is not None:
                 self._keeper_signal.acquire()
             self._keeper_sleeps = False
             calls = self._calls
             time.sleep(_KEEPER_DELAY)
-            if calls == self._calls and not self.closed and self._turn.acquire(blocking=False):
+            if calls == self._calls and not self.closed and self._turn.take():
                 try:
                     if not self._sleepers:
                         self._loop.run_forever()
                 finally:
-                    self._turn.release()
+                    self._turn.leave()
                     self._wake_a_sleeper()
 
     def _wake_keeper(self) -> None:
@@ -265,12 +307,16 @@ class Portal:
         self.closed = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._wake_keeper()
-        if self._turn.acquire(timeout=_CLOSE_TIMEOUT):
-            # One stop for all that were asked for before.
-            self._loop.call_soon(self._loop.stop)
-            self._loop.run_forever()
-            self._loop.run_until_complete(close_sessions())
-            self._loop.close()
+        end = time.monotonic() + _CLOSE_TIMEOUT
+        while not self._turn.take():
+            if time.monotonic() > end:
+                return
+            time.sleep(0.001)  # Whoever leads was told to leave.
+        # One stop for all that were asked for before.
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
+        self._loop.run_until_complete(close_sessions())
+        self._loop.close()
 
     def orphan(self) -> None:
         """In a forked child: keep away from the parent's sockets."""
@@ -285,16 +331,32 @@ _lock = threading.Lock()
 _inherited: list[Portal] = []
 
 
-def run(coroutine: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
-    """Run a coroutine of dsync to its end; see ``Portal.run``."""
+def run(
+    function: Callable[[*_Ts], Coroutine[Any, Any, _T]],
+    *args: *_Ts,
+    timeout: float | None = None,
+) -> _T:
+    """Run a coroutine function of dsync to its end; see ``Portal.run``."""
     portal = _portal
     if portal is None or portal.closed:
-        try:
-            portal = _open()
-        except BaseException:
-            coroutine.close()
-            raise
-    return portal.run(coroutine, timeout)
+        portal = _open()
+    return portal.run(functools.partial(function, *args), timeout)
+
+
+def as_caller(function: Callable[[], _T]) -> _T:
+    """Call what is no coroutine function, but asks for whom it runs."""
+    token = caller.set(threading.get_ident())
+    try:
+        return function()
+    finally:
+        caller.reset(token)
+
+
+def _is_inside(frame: FrameType | None) -> bool:
+    """Tell whether a frame is part of a call that waits."""
+    while frame is not None and frame.f_code is not Portal._wait.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _open() -> Portal:
@@ -306,8 +368,9 @@ def _open() -> Portal:
         return _portal
 
 
-async def _in_task(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    return await asyncio.get_running_loop().create_task(coroutine)
+async def _close_sessions() -> None:
+    # In a task, since it sets itself a time limit.
+    await asyncio.get_running_loop().create_task(close_sessions())
 
 
 def close() -> None:
@@ -317,7 +380,7 @@ def close() -> None:
     that were held count as lost.
     """
     if _portal is not None and not _portal.closed:
-        run(_in_task(close_sessions()))
+        run(_close_sessions)
 
 
 @atexit.register

@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
@@ -176,9 +176,10 @@ class Session:
         """Do as `deliver`, but run the tasks; not while a task is running."""
         if asyncio.current_task(self.loop) is not None:
             return self.deliver(events)
+        ready: Iterator[Pending] = iter(())
         self._delivering = True
-        ready = iter(self._complete(events))
         try:
+            ready = iter(self._complete(events))
             for pending in ready:
                 pending.resume()
         finally:

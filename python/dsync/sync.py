@@ -26,10 +26,17 @@ import dsync.condition
 import dsync.event
 import dsync.lock
 import dsync.semaphore
-from dsync._blocking import Blocking, BlockingLeased, happens, in_a_thread, refuse_cancelling
+from dsync._blocking import (
+    Blocking,
+    BlockingLeased,
+    acquiring,
+    happens,
+    in_a_thread,
+    refuse_cancelling,
+)
 from dsync._blocking_client import server_of_any
 from dsync._checks import check_seconds
-from dsync._portal import close, run
+from dsync._portal import as_caller, close, run
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -93,21 +100,21 @@ class DistributedLock(BlockingLeased[dsync.lock.DistributedLock]):
     @property
     def fencing_token(self) -> int:
         """The number of this grant, greater than those of all grants of the key before."""
-        return self._async.fencing_token
+        return as_caller(lambda: self._async.fencing_token)
 
     def release(self) -> None:
         """Free the lock, or hand it to whoever has waited longest, task or thread.
 
         :raises RuntimeError: if this object does not hold the lock; LockLostError if it has lost it
         """
-        run(self._async.release())
+        run(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""
-        return run(self._async.locked())
+        return run(self._async.locked)
 
     def _free(self) -> None:
-        run(self._async._free())
+        run(self._async._free)
 
 
 class DistributedSemaphore(BlockingLeased[dsync.semaphore.DistributedSemaphore]):
@@ -153,11 +160,11 @@ class DistributedSemaphore(BlockingLeased[dsync.semaphore.DistributedSemaphore])
 
         :raises LockLostError: if the lease of the permit has ended before
         """
-        run(self._async.release())
+        run(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether all slots are taken."""
-        return run(self._async.locked())
+        return run(self._async.locked)
 
 
 class DistributedBoundedSemaphore(DistributedSemaphore):
@@ -204,18 +211,24 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
         self, acquire_sleep_delay: float | None = None, acquire_timeout: float | None = None
     ) -> bool:
         """Wait until this thread holds the lock; see ``DistributedLock.acquire``."""
-        return run(self._async.acquire(acquire_sleep_delay, acquire_timeout))
+        acquire = self._async.acquire
+        return acquiring(
+            self._async._lock, lambda: run(acquire, acquire_sleep_delay, acquire_timeout)
+        )
 
     def release(self) -> None:
         """Free the lock; see ``DistributedLock.release``."""
-        run(self._async.release())
+        run(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""
-        return run(self._async.locked())
+        return run(self._async.locked)
 
     def __enter__(self) -> Self:
-        run(self._async.__aenter__())
+        return acquiring(self._async._lock, self._enter)
+
+    def _enter(self) -> Self:
+        run(self._async.__aenter__)
         return self
 
     def __exit__(
@@ -224,7 +237,7 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        run(self._async.__aexit__(exc_type, exc, tb))
+        run(self._async.__aexit__, exc_type, exc, tb)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait for a notification.
@@ -246,6 +259,8 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
         :param timeout: seconds, >= 0; None waits for ever
         :returns: the last value of the predicate, which is false after the timeout
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         end = math.inf if timeout is None else monotonic() + timeout
         while not (result := predicate()):
             if not self.wait(timeout=None if timeout is None else max(end - monotonic(), 0.0)):
@@ -257,11 +272,11 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
 
         :raises RuntimeError: if this object does not hold the lock; LockLostError if it has lost it
         """
-        run(self._async.notify(n))
+        run(self._async.notify, n)
 
     def notify_all(self) -> None:
         """Wake all that wait at this moment; all else is as with ``notify``."""
-        run(self._async.notify_all())
+        run(self._async.notify_all)
 
 
 class DistributedBarrier(Blocking[dsync.barrier.DistributedBarrier]):
@@ -289,25 +304,25 @@ class DistributedBarrier(Blocking[dsync.barrier.DistributedBarrier]):
         """
         if timeout is not None:
             check_seconds("timeout", timeout)
-        run(self._async.wait(), timeout)
+        run(self._async.wait, timeout=timeout)
 
     def n_waiting(self) -> int:
         """Ask the server how many parties wait."""
-        return run(self._async.n_waiting())
+        return run(self._async.n_waiting)
 
     def reset(self) -> None:
         """Break the round for all its parties; those that come later begin another."""
-        run(self._async.reset())
+        run(self._async.reset)
 
     def abort(self) -> None:
         """Break the round for all its parties; old processes hear another word than ``reset``."""
-        run(self._async.abort())
+        run(self._async.abort)
 
     def _reset_count(self) -> None:
-        run(self._async._reset_count())
+        run(self._async._reset_count)
 
     def _publish_release(self) -> None:
-        run(self._async._publish_release())
+        run(self._async._publish_release)
 
 
 class DistributedEvent(Blocking[dsync.event.DistributedEvent]):
@@ -325,15 +340,15 @@ class DistributedEvent(Blocking[dsync.event.DistributedEvent]):
 
     def is_set(self) -> bool:
         """Ask the server whether the flag is set."""
-        return run(self._async.is_set())
+        return run(self._async.is_set)
 
     def set(self) -> None:
         """Set the flag, and wake all that wait for it."""
-        run(self._async.set())
+        run(self._async.set)
 
     def clear(self) -> None:
         """Clear the flag."""
-        run(self._async.clear())
+        run(self._async.clear)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait until the flag is set.
@@ -341,4 +356,6 @@ class DistributedEvent(Blocking[dsync.event.DistributedEvent]):
         :param timeout: seconds, >= 0; 0 asks once, None waits for ever
         :returns: whether it was set in that time
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         return self.is_set() if timeout == 0 else happens(self._async.wait, timeout)

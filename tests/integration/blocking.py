@@ -105,6 +105,6 @@ def until_the_keeper_leads() -> None:
     def leads() -> bool:
         portal = _portal._portal
         assert portal is not None
-        return portal._turn.locked() and portal._leader is None
+        return portal._turn.owner is not None and portal._leader is None
 
     until(leads, "the keeper leads")

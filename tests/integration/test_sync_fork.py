@@ -37,7 +37,7 @@ def take(url: str, key: str) -> bool:
 def wait_in_thread(url: str, key: str) -> Future[bool]:
     """Let a thread wait for a lock that is held; it leads the loop meanwhile."""
     waiting = start(take, url, key)
-    until(lambda: _portal._portal and _portal._portal._leading_thread, "a thread leads")
+    until(lambda: _portal._portal and _portal._portal._leader, "a thread leads")
     return waiting
 
 
