@@ -14,10 +14,12 @@ from dsync._checks import check_seconds
 from dsync._leased import Leased
 from dsync._portal import as_caller, run
 from dsync._primitive import Primitive
+from dsync.condition import DistributedCondition
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 _P = TypeVar("_P", bound=Primitive)
+_A = TypeVar("_A", bound=Leased | DistributedCondition)
 _L = TypeVar("_L", bound=Leased)
 
 
@@ -56,14 +58,14 @@ class Loss:
         return self.is_set() or happens(loss, timeout)
 
 
-class BlockingLeased(Blocking[_L]):
-    """What a lock and the permits of a semaphore have in common.
-
-    A hold belongs to the thread that acquired it, as it belongs to a task in the asynchronous face:
-    of several that one object has, ``release`` and the like mean the calling thread's latest.
-    """
+class Acquirable(Blocking[_A]):
+    """What is acquired, and held for a ``with`` block."""
 
     __slots__ = ()
+
+    def _leased(self) -> Leased:
+        """Give what remembers who holds it."""
+        raise NotImplementedError
 
     def acquire(
         self, acquire_sleep_delay: float | None = None, acquire_timeout: float | None = None
@@ -77,11 +79,53 @@ class BlockingLeased(Blocking[_L]):
         :raises redis.exceptions.RedisError: as the asynchronous method
         """
         acquire = self._async.acquire
-        return acquiring(self._async, lambda: run(acquire, acquire_sleep_delay, acquire_timeout))
+        return self._acquiring(lambda: run(acquire, acquire_sleep_delay, acquire_timeout))
+
+    def __enter__(self) -> Self:
+        return self._acquiring(self._enter)
+
+    def _enter(self) -> Self:
+        run(self._async.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        run(self._async.__aexit__, exc_type, exc, tb)
+
+    def _acquiring(self, call: Callable[[], _T]) -> _T:
+        """Make a call that acquires, and give it back if the call is interrupted after that.
+
+        An exception of a signal handler may come as late as at the last line of the call.
+        """
+        leased = self._leased()
+        before = leased._holds
+        try:
+            return call()
+        except BaseException:
+            if leased._holds is not before:
+                run(leased._give_back, before)
+            raise
+
+
+class BlockingLeased(Acquirable[_L]):
+    """What a lock and the permits of a semaphore have in common.
+
+    A hold belongs to the thread that acquired it, as it belongs to a task in the asynchronous face:
+    of several that one object has, ``release`` and the like mean the calling thread's latest.
+    """
+
+    __slots__ = ()
+
+    def _leased(self) -> Leased:
+        return self._async
 
     def try_acquire(self) -> bool:
         """Take it if it is free now and nobody waits for it; tells whether this thread holds it."""
-        return acquiring(self._async, lambda: run(self._async.try_acquire))
+        return self._acquiring(lambda: run(self._async.try_acquire))
 
     def owned(self) -> bool:
         """Ask the server whether this object holds it."""
@@ -102,35 +146,6 @@ class BlockingLeased(Blocking[_L]):
     def lost(self) -> Loss:
         """Whether it was lost since it was acquired, also to be waited for."""
         return Loss(self._async)
-
-    def __enter__(self) -> Self:
-        return acquiring(self._async, self._enter)
-
-    def _enter(self) -> Self:
-        run(self._async.__aenter__)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        run(self._async.__aexit__, exc_type, exc, tb)
-
-
-def acquiring(leased: Leased, call: Callable[[], _T]) -> _T:
-    """Make a call that acquires, and give it back if the call is interrupted after that.
-
-    An exception of a signal handler may come as late as at the last line of the call.
-    """
-    before = leased._holds
-    try:
-        return call()
-    except BaseException:
-        if leased._holds is not before:
-            run(leased._give_back, before)
-        raise
 
 
 def happens(wait: Callable[[], Any], timeout: float | None) -> bool:

@@ -77,12 +77,12 @@ class Call(Generic[_T]):
                 self._coroutine = self._function()
             if self._cancelling:
                 self._cancelling = False
-                awaited = self._coroutine.throw(asyncio.CancelledError())
+                future = self._coroutine.throw(asyncio.CancelledError())
             else:
-                awaited = self._coroutine.send(None)
-            awaited._asyncio_future_blocking = False
-            awaited.add_done_callback(self._step)
-            self._awaited = awaited
+                future = self._coroutine.send(None)
+            future._asyncio_future_blocking = False
+            future.add_done_callback(self._step)
+            self._awaited = future
             return
         except StopIteration as stop:
             self._result = stop.value

@@ -35,6 +35,7 @@ from redis import exceptions
 from dsync._call import Call, caller
 from dsync._greenlets import refuse_greenlets
 from dsync._session import close as close_sessions
+from dsync._turn import Turn
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -49,27 +50,6 @@ _LOOP_PERIOD = 0.01
 _CLOSE_TIMEOUT = 3.0
 
 
-class _Turn:
-    """A lock that knows its owner at each moment, also between two lines of `take`."""
-
-    def __init__(self) -> None:
-        self._owner: dict[str, int] = {}
-
-    def take(self) -> bool:
-        """Tell whether the calling thread has it now, unless it had it before."""
-        thread = threading.get_ident()
-        return self._owner.setdefault("thread", thread) == thread
-
-    def leave(self) -> None:
-        """Give it to nobody."""
-        self._owner.pop("thread", None)
-
-    @property
-    def owner(self) -> int | None:
-        """The thread that has it."""
-        return self._owner.get("thread")
-
-
 class Portal:
     """The loop of this process, and the turns of its threads."""
 
@@ -80,7 +60,7 @@ class Portal:
         self._error: BaseException | None = None
         self._ran = -math.inf  # when the loop has run last
         self._main_thread = threading.main_thread().ident
-        self._turn = _Turn()
+        self._turn = Turn()
         self._leader: Call[Any] | None = None
         # One of them is woken when a leader leaves.
         self._sleepers: dict[Call[Any], None] = {}

@@ -18,8 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import monotonic
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dsync.barrier
 import dsync.condition
@@ -27,15 +26,16 @@ import dsync.event
 import dsync.lock
 import dsync.semaphore
 from dsync._blocking import (
+    Acquirable,
     Blocking,
     BlockingLeased,
-    acquiring,
     happens,
     in_a_thread,
     refuse_cancelling,
 )
 from dsync._blocking_client import server_of_any
 from dsync._checks import check_seconds
+from dsync._leased import Leased
 from dsync._portal import as_caller, close, run
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class DistributedBoundedSemaphore(DistributedSemaphore):
     _kind = dsync.semaphore.DistributedBoundedSemaphore
 
 
-class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
+class DistributedCondition(Acquirable[dsync.condition.DistributedCondition]):
     """Threads and tasks of a whole fleet that wait for others to notify them.
 
     See ``dsync.DistributedCondition``, and ``DistributedLock`` for the parameters that differ here.
@@ -207,14 +207,8 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
             migration_window=migration_window,
         )
 
-    def acquire(
-        self, acquire_sleep_delay: float | None = None, acquire_timeout: float | None = None
-    ) -> bool:
-        """Wait until this thread holds the lock; see ``DistributedLock.acquire``."""
-        acquire = self._async.acquire
-        return acquiring(
-            self._async._lock, lambda: run(acquire, acquire_sleep_delay, acquire_timeout)
-        )
+    def _leased(self) -> Leased:
+        return self._async._lock
 
     def release(self) -> None:
         """Free the lock; see ``DistributedLock.release``."""
@@ -223,21 +217,6 @@ class DistributedCondition(Blocking[dsync.condition.DistributedCondition]):
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""
         return run(self._async.locked)
-
-    def __enter__(self) -> Self:
-        return acquiring(self._async._lock, self._enter)
-
-    def _enter(self) -> Self:
-        run(self._async.__aenter__)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        run(self._async.__aexit__, exc_type, exc, tb)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait for a notification.
