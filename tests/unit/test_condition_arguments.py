@@ -9,7 +9,7 @@ from dsync import DistributedCondition
 
 from tests.unit.test_arguments import NO_NUMBERS, NO_TIMES, NOWHERE, SECONDS
 
-NO_COUNTS = ["1", b"1", True, False, 1.0, 0.5, math.inf, math.nan, None, [1], object()]
+NO_COUNTS = ["1", b"1", True, False, 1.0, 0.5, math.inf, math.nan, None, [1], ...]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_none_or_a_positive_number_is_a_lease(value: float | None) -> None:
     DistributedCondition(NOWHERE, "key", lease=value)
 
 
-@pytest.mark.parametrize("key", [None, 1, b"key", ["key"], object()], ids=repr)
+@pytest.mark.parametrize("key", [None, 1, b"key", ["key"], ...], ids=repr)
 def test_a_key_that_is_no_str_raises_type_error(key: Any) -> None:
     with pytest.raises(TypeError, match="key"):
         DistributedCondition(NOWHERE, key)
@@ -60,13 +60,13 @@ def test_a_key_that_is_empty_or_no_text_raises_value_error(key: str) -> None:
         DistributedCondition(NOWHERE, key)
 
 
-@pytest.mark.parametrize("redis", [None, 1, object(), b"redis://"], ids=repr)
+@pytest.mark.parametrize("redis", [None, 1, ..., b"redis://"], ids=repr)
 def test_what_is_no_client_raises_type_error(redis: Any) -> None:
     with pytest.raises(TypeError):
         DistributedCondition(redis, "key")
 
 
-@pytest.mark.parametrize("value", [1, "name", object()], ids=repr)
+@pytest.mark.parametrize("value", [1, "name", ...], ids=repr)
 def test_an_on_lost_that_cannot_be_called_raises_type_error(value: Any) -> None:
     with pytest.raises(TypeError, match="on_lost"):
         DistributedCondition(NOWHERE, "key", on_lost=value)

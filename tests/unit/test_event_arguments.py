@@ -10,7 +10,7 @@ from dsync import DistributedEvent
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
-@pytest.mark.parametrize("value", ["1", b"1", None, True, False, [1.0], {}, object(), 1j], ids=repr)
+@pytest.mark.parametrize("value", ["1", b"1", None, True, False, [1.0], {}, ..., 1j], ids=repr)
 def test_a_consumer_timeout_that_is_no_number_raises_type_error(value: Any) -> None:
     with pytest.raises(TypeError, match="consumer_timeout"):
         DistributedEvent(NOWHERE, "name", value)
@@ -29,7 +29,7 @@ def test_any_other_number_is_a_consumer_timeout(value: float) -> None:
     DistributedEvent(NOWHERE, "name", value)
 
 
-@pytest.mark.parametrize("name", [None, 1, b"name", ["name"], object()], ids=repr)
+@pytest.mark.parametrize("name", [None, 1, b"name", ["name"], ...], ids=repr)
 def test_a_name_that_is_no_str_raises_type_error(name: Any) -> None:
     with pytest.raises(TypeError, match="name"):
         DistributedEvent(NOWHERE, name)
@@ -41,7 +41,7 @@ def test_a_name_that_is_empty_or_no_text_raises_value_error(name: str) -> None:
         DistributedEvent(NOWHERE, name)
 
 
-@pytest.mark.parametrize("redis", [None, 1, object(), NOWHERE.encode()], ids=repr)
+@pytest.mark.parametrize("redis", [None, 1, ..., NOWHERE.encode()], ids=repr)
 def test_what_is_no_client_raises_type_error(redis: Any) -> None:
     with pytest.raises(TypeError, match="redis"):
         DistributedEvent(redis, "name")

@@ -88,7 +88,7 @@ def nested(depth: int) -> list[Any]:
 
 
 NO_JSON: dict[str, Any] = {
-    "object": object(),
+    "object": ...,
     "set": {1},
     "bytes": b"1",
     "class": int,
@@ -102,7 +102,7 @@ NO_JSON: dict[str, Any] = {
     "mixed keys": {1: 1, "a": 1},
     "mixed keys within": [{"a": {None: 1, "a": 1}}],
     "tuple as key": {(1, 2): 1},
-    "object within": {"a": [1, object()]},
+    "object within": {"a": [1, ...]},
 }
 
 
