@@ -39,6 +39,7 @@ find_missing() {
   if [ "$purpose" = tests ]; then
     need libgtest-dev has_header gtest/gtest.h
     need clang clang++ --version
+    need spin spin -V
     need libclang-rt-dev has_fuzzer
   fi
 }
