@@ -6,7 +6,7 @@ export PYTHON
 
 bin := .venv/bin
 with_venv := PATH="$(CURDIR)/$(bin):$$PATH"
-cxx_files = find src tests/cpp bench -name '*.cc' -o -name '*.h'
+cxx_files = find src tests/cpp tests/fuzz bench -name '*.cc' -o -name '*.h'
 
 ccache := $(shell command -v ccache)
 ifneq ($(ccache),)
@@ -23,6 +23,10 @@ $(with_venv) $(fixed_addresses) cmake --build build/$(1) -j $$(nproc)
 endef
 asan := -DDSYNC_BUILD_TESTS=ON -DDSYNC_SANITIZE=address,undefined
 tsan := -DDSYNC_BUILD_TESTS=ON -DDSYNC_SANITIZE=thread
+# The fuzzer is part of clang.
+fuzz := -DDSYNC_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ \
+  -DDSYNC_SANITIZE=fuzzer-no-link,address,undefined
+FUZZ_SECONDS ?= 30
 ctest = $(with_venv) $(fixed_addresses) ctest --no-tests=error --output-on-failure -j $$(nproc)
 
 .PHONY: help
@@ -41,6 +45,8 @@ test: ## Run every test, C++ ones under sanitizers; ARGS='...' go to pytest
 	$(ctest) --test-dir build/asan
 	$(call cmake_build,tsan,$(tsan))
 	$(ctest) --test-dir build/tsan -L threads
+	$(call cmake_build,fuzz,$(fuzz))
+	$(fixed_addresses) tools/fuzz.sh $(FUZZ_SECONDS)
 	$(bin)/python -m pytest $(ARGS)
 
 .PHONY: check

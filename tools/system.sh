@@ -23,6 +23,11 @@ has_python_headers() {
 pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
 }
 
+has_fuzzer() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address,undefined -x c++ -o /dev/null -
+}
+
 find_missing() {
   missing=
   need g++ "$cxx" --version
@@ -33,6 +38,9 @@ find_missing() {
   need libhiredis-dev has_header hiredis/hiredis.h
   if [ "$purpose" = tests ]; then
     need libgtest-dev has_header gtest/gtest.h
+    need clang clang++ --version
+    need spin spin -V
+    need libclang-rt-dev has_fuzzer
   fi
 }
 

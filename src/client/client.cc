@@ -187,7 +187,8 @@ void Client::on_demand_answered(resp::ReplyView reply, base::Time now) {
   if (!demand.channel.empty()) {
     events_.push_back({.kind = Event::Kind::kSubscribed, .channel = std::move(demand.channel)});
     if (reply.is_error()) {
-      events_.back().error = {base::ErrorKind::kServer, std::string(reply.text())};
+      const auto text = reply.text();
+      events_.back().error = {base::ErrorKind::kServer, std::string(text.empty() ? "ERR" : text)};
     }
   }
   demands_.pop_front();

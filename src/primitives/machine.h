@@ -152,6 +152,7 @@ class Machine {
   void on_leave_reply(Operations::iterator it, resp::ReplyView reply, base::Time now);
   void on_answer(Operations::iterator it, resp::ReplyView reply);
   void on_confirmed(OperationId id, const Operation& operation, bool held);
+  bool may_be_told(OperationId id) const;
   void on_grant_message(std::string_view message, base::Time now);
   void on_round_message(std::string_view message, base::Time now);
   void hear(std::string_view channel, Operation::Heard heard, base::Time now);

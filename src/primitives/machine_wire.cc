@@ -22,6 +22,11 @@ constexpr std::string_view kReleaseWord = "release";
 // Notifications are waited for much longer than locks, and all but accidents are told by messages.
 constexpr base::Duration kPatience = std::chrono::seconds(1);
 
+// Whatever a server says of the time, a clock of ours can be moved by it.
+constexpr std::int64_t kLongestTtl = 24 * 3'600'000;       // ms
+constexpr std::int64_t kLatestSecond = 1'000'000'000'000;  // since 1970
+constexpr std::int64_t kMicrosecondsInSecond = 1'000'000;
+
 // What a release or a call answers.
 enum class Answer : std::int64_t { kNotHeld = -1, kDone = 1, kOverLimit = 3 };
 
@@ -42,8 +47,19 @@ std::string_view take_number(std::string_view text, std::int64_t& number) {
   return text.substr(static_cast<std::size_t>(result.ptr - text.data()));
 }
 
+// Why an operation failed that got this reply: an error, or what no script answers to it.
 base::Error server_error(resp::ReplyView reply) {
-  return {base::ErrorKind::kServer, std::string(reply.text())};
+  const bool says_why = reply.is_error() && !reply.text().empty();
+  return {base::ErrorKind::kServer,
+          says_why ? std::string(reply.text()) : "ERR unexpected reply of the server"};
+}
+
+// The moment that is as far from `from` as `to_us` of the server's clock is from `from_us`; it lies
+// in the past. Precondition: from <= now, both times of the server >= 0.
+base::Time moved(base::Time from, std::int64_t from_us, std::int64_t to_us, base::Time now) {
+  const auto age = std::chrono::duration_cast<std::chrono::microseconds>(now - base::Time());
+  const std::chrono::microseconds distance(to_us - from_us);
+  return std::clamp(from + std::clamp(distance, -age, age), base::Time(), now);
 }
 
 }  // namespace
@@ -159,11 +175,12 @@ void Machine::on_queued(Operations::iterator it, resp::ReplyView reply, base::Ti
   const auto field = [&](std::size_t index) { return reply.at(index).integer().value_or(0); };
   end_former(operation, false);
   operation.reference = operation.sent;
-  operation.server_us = field(3);
-  PollPlan::Place place{.delay = operation.poll_delay,
-                        .rank = field(1),
-                        .length = field(2),
-                        .ttl = std::chrono::milliseconds(field(0))};
+  operation.server_us = std::max<std::int64_t>(field(3), 0);
+  PollPlan::Place place{
+      .delay = operation.poll_delay,
+      .rank = field(1),
+      .length = field(2),
+      .ttl = std::chrono::milliseconds(std::clamp<std::int64_t>(field(0), -1, kLongestTtl))};
   const bool placed = place.rank > 0;
   auto& plan = this->plan(operation);
   if (&plan == &notification_plan_ && !placed) {
@@ -201,7 +218,7 @@ void Machine::on_leave_reply(Operations::iterator it, resp::ReplyView reply, bas
     const auto code = reply.integer();
     if (!code) {
       complete(id, Outcome::kFailed, server_error(reply));
-    } else if (Answer{*code} == Answer::kOverLimit) {
+    } else if (Answer{*code} == Answer::kOverLimit && operation.claim->kind == Kind::kPermit) {
       // As if it had never been tried.
       operation.state = State::kHeld;
       operation.released = operation.release_sent = false;
@@ -282,6 +299,13 @@ void Machine::on_message(std::string_view message, base::Time now) {
   if (message.starts_with(' ')) on_round_message(message.substr(1), now);
 }
 
+// Whether the server may have news for the operation: it waits, and the server knows.
+bool Machine::may_be_told(OperationId id) const {
+  const auto it = operations_.find(id);
+  return it != operations_.end() && it->second.state == State::kWaiting &&
+         it->second.sent != base::kNever;
+}
+
 void Machine::on_grant_message(std::string_view message, base::Time now) {
   // ":<id> <fencing token> <seconds> <microseconds>", the time being the server's
   std::array<std::int64_t, 4> fields{};
@@ -291,16 +315,16 @@ void Machine::on_grant_message(std::string_view message, base::Time now) {
   }
   const auto [number, fence, seconds, microseconds] = fields;
   const auto id = static_cast<OperationId>(number);
-  const auto it = operations_.find(id);
   // Of an operation that was withdrawn: the withdrawal that follows gives it back.
-  if (it == operations_.end() || it->second.state != State::kWaiting) return;
-  auto& operation = it->second;
+  if (fence <= 0 || !may_be_told(id)) return;
+  auto& operation = operations_.at(id);
   auto granted = operation.reference;
   if (operation.server_us != 0) {
-    granted += std::chrono::microseconds(seconds * 1'000'000 + microseconds - operation.server_us);
+    const auto second = std::clamp<std::int64_t>(seconds, 0, kLatestSecond);
+    const auto within = std::clamp<std::int64_t>(microseconds, 0, kMicrosecondsInSecond - 1);
+    granted = moved(granted, operation.server_us, second * kMicrosecondsInSecond + within, now);
   }
-  grant(id, operation, fence, std::clamp(granted, base::Time(), now),
-        operation.claim->first_lease(), now);
+  grant(id, operation, fence, granted, operation.claim->first_lease(), now);
 }
 
 void Machine::on_round_message(std::string_view message, base::Time now) {
@@ -310,9 +334,8 @@ void Machine::on_round_message(std::string_view message, base::Time now) {
   while (!message.empty()) {
     std::int64_t number = 0;
     message = take_number(message.substr(1), number);
-    const auto it = operations_.find(static_cast<OperationId>(number));
-    if (it != operations_.end() && it->second.state == State::kWaiting)
-      tell(it->first, outcome, now);
+    const auto id = static_cast<OperationId>(number);
+    if (may_be_told(id) && operations_.at(id).claim->kind == Kind::kBarrier) tell(id, outcome, now);
   }
 }
 

@@ -1,6 +1,7 @@
 // Bytes of the server, cut into replies.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,13 @@
 struct redisReader;
 
 namespace dsync::resp {
+
+// What a reply may be at most. Scripts answer a line or a flat list of some hundred numbers, and
+// the longest message names the parties of a barrier in one session. So whatever a server says, one
+// connection costs some 20 MB at worst.
+inline constexpr std::size_t kLongestReply = 1 << 20;  // bytes
+inline constexpr std::size_t kMostElements = 1 << 10;  // of one array
+inline constexpr std::size_t kMostLevels = 7;          // of arrays in arrays
 
 // Wraps hiredis' reader for one connection. After an error it stays in that error: the place where
 // the next reply starts is lost, so the connection must be given up.
@@ -28,7 +36,10 @@ class Reader {
   struct Free {
     void operator()(redisReader* raw) const;
   };
+  std::size_t unread() const;
+
   std::unique_ptr<redisReader, Free> raw_;
+  std::size_t consumed_ = 0;  // bytes of a reply that is not whole yet
 };
 
 }  // namespace dsync::resp

@@ -151,6 +151,69 @@ INSTANTIATE_TEST_SUITE_P(Replies, GarbageTest,
                                            "$nine\r\n123456789\r\n", "$-2\r\n", "*x\r\n",
                                            ":one\r\n", "*1\r\n!\r\n"));
 
+// Whether the reader gives up on bytes that are no whole reply yet.
+bool refuses(const std::string& bytes) {
+  resp::Reader reader;
+  reader.feed(bytes);
+  return !reader.next().ok();
+}
+
+std::string times(std::size_t count, const std::string& text) {
+  std::string result;
+  while (count-- > 0) result += text;
+  return result;
+}
+
+TEST(ReaderTest, LimitsTheLength) {
+  const auto heading = "$" + std::to_string(resp::kLongestReply) + "\r\n";
+  const std::string longest(resp::kLongestReply - heading.size() - 2, 'x');
+  resp::Reader reader;
+  reader.feed(bulk(longest));
+  EXPECT_EQ(drain(reader), std::vector{'\'' + longest + '\''});
+  EXPECT_TRUE(refuses(bulk(longest + 'x')));
+  EXPECT_FALSE(refuses('+' + std::string(resp::kLongestReply - 1, 'x')));
+  EXPECT_TRUE(refuses('+' + std::string(resp::kLongestReply, 'x')));
+  EXPECT_TRUE(refuses("$2000000\r\n" + std::string(resp::kLongestReply, 'x')));
+}
+
+TEST(ReaderTest, LimitsTheLengthOfAllPartsTogether) {
+  resp::Reader reader;
+  reader.feed("*3\r\n" + bulk(std::string(600'000, 'x')));
+  EXPECT_FALSE(reader.next().value());
+  reader.feed(bulk(std::string(600'000, 'x')));
+  EXPECT_EQ(reader.next().error().text, "a reply is too long");
+  reader.feed(simple("OK"));
+  EXPECT_FALSE(reader.next().ok());
+}
+
+TEST(ReaderTest, ManyRepliesMayBeLong) {
+  resp::Reader reader;
+  for (int i = 0; i < 4; ++i) {
+    reader.feed(bulk(std::string(600'000, 'x')) + "$600000\r\n" + std::string(300'000, 'x'));
+    EXPECT_EQ(drain(reader).size(), 1U);
+    reader.feed(std::string(300'000, 'x') + "\r\n");
+    EXPECT_EQ(drain(reader).size(), 1U);
+  }
+}
+
+TEST(ReaderTest, LimitsTheElements) {
+  const auto most = "*" + std::to_string(resp::kMostElements) + "\r\n";
+  resp::Reader reader;
+  reader.feed(most + times(resp::kMostElements, number(1)));
+  EXPECT_EQ(drain(reader).size(), 1U);
+  EXPECT_TRUE(refuses("*" + std::to_string(resp::kMostElements + 1) + "\r\n"));
+  // hiredis would reserve 16 GB.
+  EXPECT_TRUE(refuses("*2147483647\r\n"));
+  EXPECT_TRUE(refuses(most + "*1000000\r\n"));
+}
+
+TEST(ReaderTest, LimitsTheLevels) {
+  resp::Reader reader;
+  reader.feed(times(resp::kMostLevels, "*1\r\n") + number(1));
+  EXPECT_EQ(drain(reader), std::vector<std::string>{"[[[[[[[1]]]]]]]"});
+  EXPECT_TRUE(refuses(times(resp::kMostLevels + 1, "*1\r\n")));
+}
+
 TEST(ReaderTest, GarbageNeverBreaksMemory) {
   auto random = seeded();
   const auto [bytes, replies] = conversation();
