@@ -33,6 +33,7 @@ find_missing() {
   need libhiredis-dev has_header hiredis/hiredis.h
   if [ "$purpose" = tests ]; then
     need libgtest-dev has_header gtest/gtest.h
+    need liblua5.1-0-dev has_header lua5.1/lua.hpp
   fi
 }
 

@@ -1,0 +1,127 @@
+#include "world.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "lock_task.h"
+
+namespace dsync::simulation {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Where the server's clock stands when a schedule begins, in microseconds.
+constexpr std::int64_t kEpochUs = 1'700'000'000'000'000;
+// Longer than every lease, pause and poll together.
+constexpr base::Duration kPatience = 200s;
+// Longer than anything outlives its use.
+constexpr base::Duration kLongest = 1300s;
+constexpr std::uint64_t kMostSteps = 200'000;
+
+constexpr const char* kKeys[] = {"distributed_lock_one", "distributed_lock_two"};
+
+}  // namespace
+
+std::string show(base::Duration duration) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6fs", std::chrono::duration<double>(duration).count());
+  return text;
+}
+
+World::World(std::uint64_t seed, const std::vector<Subject>& subjects, ScriptEngine& engine,
+             bool is_traced)
+    : is_traced_(is_traced),
+      random(seed),
+      plan(plan_of(random, subjects)),
+      checks(*this),
+      server(engine, *this, &checks),
+      network(server, timeline, random, plan.weather) {}
+
+World::~World() = default;
+
+std::int64_t World::next_us() {
+  // A command takes time, so no two are executed in the same microsecond.
+  do {
+    timeline.spend(random.between(base::Duration(1us), base::Duration(20us)));
+  } while (kEpochUs + timeline.now() / 1us <= server.shown_us());
+  return kEpochUs + timeline.now() / 1us;
+}
+
+void World::run() {
+  start();
+  run_until(plan.horizon, [this] { return tasks_are_done(); });
+  begin_calm();
+  run_until(timeline.now() + kPatience, [this] { return tasks_are_done() && all_rest(); });
+  if (!tasks_are_done()) throw Violation("somebody waits for ever");
+  if (!all_rest()) throw Violation("a session does not come to rest");
+  expect_nothing_left();
+}
+
+void World::start() {
+  server.set_frozen_time(random.one_in(2));
+  for (std::size_t i = 0; i < plan.nodes; ++i) spawn();
+  for (const auto fault : plan.faults) {
+    timeline.at(random.between(base::Duration(0), plan.horizon), [this, fault] {
+      if (!calm_) suffer(fault);
+    });
+  }
+}
+
+Node& World::spawn() {
+  const auto name = "n" + std::to_string(nodes_.size() + 1);
+  auto& node = *nodes_.emplace_back(std::make_unique<Node>(*this, name));
+  for (std::size_t i = 0; i < plan.tasks; ++i) {
+    node.add(make_task(node), random.between(base::Duration(0), base::Duration(20ms)));
+  }
+  return node;
+}
+
+std::unique_ptr<Task> World::make_task(Node& node) {
+  // Most meet at one key. Tasks of one process may share a lock object, and so its token.
+  const std::string key = kKeys[random.one_in(6) ? 1 : 0];
+  const auto token = node.name() + "-token" + std::to_string(random.below(2));
+  return std::make_unique<LockTask>(*this, node, key, token);
+}
+
+void World::run_until(base::Duration end, const std::function<bool()>& done) {
+  while (!done() && !timeline.empty() && timeline.next() <= end) {
+    timeline.step();
+    checks.check();
+    if (++steps_ > kMostSteps) throw Violation("there is no end of commands");
+  }
+}
+
+bool World::tasks_are_done() const {
+  return std::ranges::all_of(nodes_, [](const auto& node) {
+    return std::ranges::all_of(node->tasks(), [](const auto& task) { return task->is_done(); });
+  });
+}
+
+bool World::all_rest() const {
+  return std::ranges::all_of(nodes_,
+                             [](const auto& node) { return !node->is_alive() || node->rests(); });
+}
+
+void World::begin_calm() {
+  trace("world", [] { return std::string("all is calm"); });
+  calm_ = true;
+  server_is_up_ = true;
+  server.set_loading(false);
+  network.calm();
+}
+
+void World::expect_nothing_left() {
+  // What is left may have an end of its life.
+  timeline.spend(kLongest);
+  server.execute(std::vector<std::string_view>{"PING"});
+  for (const auto& key : server.database().names(server.now_us())) {
+    // A lock without expiry has such a fence; where its key is deleted nothing ends the fence but
+    // the next holder.
+    if (plan.lease == 0s && checks.has_lost_data() && key.ends_with(":dsync:fence")) continue;
+    throw Violation("nobody uses " + key + ", but it stays for ever");
+  }
+}
+
+}  // namespace dsync::simulation
