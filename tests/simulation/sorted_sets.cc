@@ -142,7 +142,8 @@ Value Database::set_range(Words words) {
 
 Value Database::set_range_by_score(Words words) {
   const auto low = number_in(words[2]);
-  const auto high = number_in(words[3]);
+  const bool excludes_high = words[3].starts_with('(');
+  const auto high = number_in(words[3].substr(excludes_high ? 1 : 0));
   if (!low || !high) return kNoBound;
   SortedSet* set = nullptr;
   if (!look(words[1], set)) return kWrongType;
@@ -163,6 +164,7 @@ Value Database::set_range_by_score(Words words) {
   for (const auto& item : set->items) {
     if (limit == 0) break;
     if (item.score < *low || item.score > *high) continue;
+    if (excludes_high && item.score == *high) continue;
     add_item(result, item, with_scores);
     --limit;
   }
