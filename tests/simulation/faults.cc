@@ -32,13 +32,16 @@ void World::suffer(Fault fault) {
       return any_node().stop(random.pick(kStops));
     case Fault::kBlock:
       return any_node().block(random.pick(kStops));
-    case Fault::kCrash:
-      any_node().crash();
+    case Fault::kCrash: {
+      auto& node = any_node();
+      node.crash();
+      for (auto* checks : checks_) checks->node_is_gone(node);
       spawn();
       return;
+    }
     case Fault::kFlushAll:
       trace("world", [] { return std::string("FLUSHALL"); });
-      checks.lost_data({});
+      lose_data({});
       return server.flush_all();
     case Fault::kDelete:
       return remove_some_key();
@@ -63,6 +66,11 @@ void World::suffer_link(Fault fault) {
   network.cut(*link, fault != Fault::kReplyLost && random.one_in(2), fault == Fault::kSilentCut);
 }
 
+void World::lose_data(std::string_view key) {
+  has_lost_data_ = true;
+  for (auto* checks : checks_) checks->lose_data(key);
+}
+
 void World::remove_some_key() {
   const auto keys = server.database().names(server.now_us());
   if (keys.empty()) return;
@@ -70,14 +78,16 @@ void World::remove_some_key() {
   // Without the fence nobody can tell who holds a lock, and one without expiry may stay for ever
   // (docs/decisions.md, 8).
   if (plan.lease == 0s && key.ends_with(":dsync:fence")) return;
+  // The slots of permits that the server has forgotten are never given back.
+  if (key.ends_with(":dsync:permits")) return;
   trace("world", [&] { return "DEL " + key; });
-  checks.lost_data(key);
+  lose_data(key);
   server.execute(std::vector<std::string_view>{"DEL", key});
 }
 
 void World::restart() {
   trace("world", [] { return std::string("the server restarts empty"); });
-  checks.lost_data({});
+  lose_data({});
   server_is_up_ = false;
   server.lose_everything();
   network.cut_all();

@@ -23,7 +23,7 @@ constexpr std::array<Weather, 4> kWeathers{{
 }  // namespace
 
 std::string_view name_of(Subject subject) {
-  constexpr std::string_view kNames[] = {"lock"};
+  constexpr std::string_view kNames[] = {"lock", "semaphore", "condition"};
   return kNames[static_cast<std::size_t>(subject)];
 }
 
@@ -36,6 +36,10 @@ Plan plan_of(Random& random, const std::vector<Subject>& subjects) {
   plan.horizon = random.pick(kHorizons);
   plan.lease = random.pick(kLeases);
   plan.renewed = !random.one_in(4);
+  if (plan.subject == Subject::kSemaphore) {
+    plan.value = random.between(std::int64_t{1}, std::int64_t{3});
+    plan.bounded = random.one_in(3);
+  }
   plan.poll_delay = random.pick(kPollDelays);
   plan.weather = random.pick(kWeathers);
   plan.weather.linger = random.pick(kLingers);

@@ -34,6 +34,8 @@ struct Plan {
   base::Duration horizon;  // when the faults are over, and everybody finishes what they do
   base::Duration lease;    // zero: none
   bool renewed;
+  std::int64_t value = 0;  // of a semaphore
+  bool bounded = false;    // likewise
   base::Duration poll_delay;
   Weather weather;
   std::vector<Fault> faults;

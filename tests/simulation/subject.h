@@ -5,7 +5,7 @@
 
 namespace dsync::simulation {
 
-enum class Subject { kLock, kCount };
+enum class Subject { kLock, kSemaphore, kCondition, kCount };
 
 std::string_view name_of(Subject subject);
 

@@ -18,6 +18,8 @@ class Task {
   // Its process is gone.
   virtual void crashed() {}
   virtual bool is_done() const = 0;
+  // Whether it is there for others, and goes on until they are done.
+  virtual bool is_helper() const { return false; }
 };
 
 }  // namespace dsync::simulation

@@ -4,7 +4,10 @@
 #include <cstdio>
 #include <utility>
 
-#include "lock_task.h"
+#include "condition_task.h"
+#include "leased_task.h"
+#include "lock_checks.h"
+#include "permit_checks.h"
 
 namespace dsync::simulation {
 
@@ -20,8 +23,6 @@ constexpr base::Duration kPatience = 200s;
 constexpr base::Duration kLongest = 1300s;
 constexpr std::uint64_t kMostSteps = 200'000;
 
-constexpr const char* kKeys[] = {"distributed_lock_one", "distributed_lock_two"};
-
 }  // namespace
 
 std::string show(base::Duration duration) {
@@ -35,11 +36,42 @@ World::World(std::uint64_t seed, const std::vector<Subject>& subjects, ScriptEng
     : is_traced_(is_traced),
       random(seed),
       plan(plan_of(random, subjects)),
-      checks(*this),
-      server(engine, *this, &checks),
-      network(server, timeline, random, plan.weather) {}
+      server(engine, *this, this),
+      network(server, timeline, random, plan.weather) {
+  make_checks();
+}
 
 World::~World() = default;
+
+void World::make_checks() {
+  const std::string prefix =
+      plan.subject == Subject::kSemaphore ? "distributed_semaphore_" : "distributed_lock_";
+  keys_ = {prefix + "one", prefix + "two"};
+  if (plan.subject == Subject::kSemaphore) {
+    leases_ = std::make_unique<PermitChecks>(*this);
+  } else {
+    leases_ = std::make_unique<LockChecks>(*this);
+  }
+  checks_.push_back(leases_.get());
+  if (plan.subject == Subject::kCondition) {
+    notifications_ = std::make_unique<ConditionChecks>(*this);
+    checks_.push_back(notifications_.get());
+  }
+}
+
+void World::before_script(const client::Script& script, Words keys, Words arguments) {
+  for (auto* checks : checks_) checks->before_script(script, keys, arguments);
+}
+
+void World::after_script(const client::Script& script, Words keys, Words arguments,
+                         const Value& reply) {
+  trace("server", [&] {
+    std::string text(script.name);
+    for (const auto argument : arguments) text.append(" ").append(argument);
+    return text + " → " + show(reply);
+  });
+  for (auto* checks : checks_) checks->after_script(script, keys, arguments, reply);
+}
 
 std::int64_t World::next_us() {
   // A command takes time, so no two are executed in the same microsecond.
@@ -56,7 +88,7 @@ void World::run() {
   run_until(timeline.now() + kPatience, [this] { return tasks_are_done() && all_rest(); });
   if (!tasks_are_done()) throw Violation("somebody waits for ever");
   if (!all_rest()) throw Violation("a session does not come to rest");
-  expect_nothing_left();
+  check_end();
 }
 
 void World::start() {
@@ -69,9 +101,13 @@ void World::start() {
   }
 }
 
-Node& World::spawn() {
+Node& World::add_node() {
   const auto name = "n" + std::to_string(nodes_.size() + 1);
-  auto& node = *nodes_.emplace_back(std::make_unique<Node>(*this, name));
+  return *nodes_.emplace_back(std::make_unique<Node>(*this, name));
+}
+
+Node& World::spawn() {
+  auto& node = add_node();
   for (std::size_t i = 0; i < plan.tasks; ++i) {
     node.add(make_task(node), random.between(base::Duration(0), base::Duration(20ms)));
   }
@@ -80,15 +116,19 @@ Node& World::spawn() {
 
 std::unique_ptr<Task> World::make_task(Node& node) {
   // Most meet at one key. Tasks of one process may share a lock object, and so its token.
-  const std::string key = kKeys[random.one_in(6) ? 1 : 0];
+  const auto& key = keys_[random.one_in(6) ? 1 : 0];
   const auto token = node.name() + "-token" + std::to_string(random.below(2));
-  return std::make_unique<LockTask>(*this, node, key, token);
+  if (plan.subject == Subject::kCondition) {
+    if (random.one_in(2)) return std::make_unique<NotifierTask>(*this, node, key, token);
+    return std::make_unique<WaiterTask>(*this, node, key, token);
+  }
+  return std::make_unique<LeasedTask>(*this, node, key, token);
 }
 
 void World::run_until(base::Duration end, const std::function<bool()>& done) {
   while (!done() && !timeline.empty() && timeline.next() <= end) {
     timeline.step();
-    checks.check();
+    for (auto* checks : checks_) checks->check();
     if (++steps_ > kMostSteps) throw Violation("there is no end of commands");
   }
 }
@@ -96,6 +136,13 @@ void World::run_until(base::Duration end, const std::function<bool()>& done) {
 bool World::tasks_are_done() const {
   return std::ranges::all_of(nodes_, [](const auto& node) {
     return std::ranges::all_of(node->tasks(), [](const auto& task) { return task->is_done(); });
+  });
+}
+
+bool World::users_are_done() const {
+  return std::ranges::all_of(nodes_, [](const auto& node) {
+    return std::ranges::all_of(
+        node->tasks(), [](const auto& task) { return task->is_done() || task->is_helper(); });
   });
 }
 
@@ -110,18 +157,19 @@ void World::begin_calm() {
   server_is_up_ = true;
   server.set_loading(false);
   network.calm();
+  if (plan.subject != Subject::kCondition) return;
+  // Those that still wait are to be woken.
+  for (const auto& key : keys_) {
+    auto& node = add_node();
+    node.add(std::make_unique<FinisherTask>(*this, node, key, node.name() + "-token"), 0s);
+  }
 }
 
-void World::expect_nothing_left() {
+void World::check_end() {
   // What is left may have an end of its life.
   timeline.spend(kLongest);
   server.execute(std::vector<std::string_view>{"PING"});
-  for (const auto& key : server.database().names(server.now_us())) {
-    // A lock without expiry has such a fence; where its key is deleted nothing ends the fence but
-    // the next holder.
-    if (plan.lease == 0s && checks.has_lost_data() && key.ends_with(":dsync:fence")) continue;
-    throw Violation("nobody uses " + key + ", but it stays for ever");
-  }
+  for (auto* checks : checks_) checks->check_end();
 }
 
 }  // namespace dsync::simulation

@@ -10,7 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "checks.h"
+#include "condition_checks.h"
+#include "lease_checks.h"
 #include "network.h"
 #include "node.h"
 #include "plan.h"
@@ -23,7 +24,7 @@ namespace dsync::simulation {
 
 std::string show(base::Duration duration);
 
-class World : private Server::TimeSource {
+class World : private Server::TimeSource, private ServerObserver {
  public:
   World(std::uint64_t seed, const std::vector<Subject>& subjects, ScriptEngine& engine,
         bool is_traced);
@@ -35,7 +36,16 @@ class World : private Server::TimeSource {
   bool server_is_up() const { return server_is_up_; }
   // The faults are over, and tasks begin nothing new.
   bool is_calm() const { return calm_; }
+  // Whether what the server counts may differ from what was done, through no fault of its own.
+  bool has_lost_data() const { return has_lost_data_; }
+  void note_doubt() { has_lost_data_ = true; }
   std::uint64_t steps() const { return steps_; }
+  // The main keys of the primitives.
+  const std::vector<std::string>& keys() const { return keys_; }
+  LeaseChecks& leases() { return *leases_; }
+  ConditionChecks& notifications() { return *notifications_; }
+  // Whether all tasks have ended but those that are there for others.
+  bool users_are_done() const;
 
   // `text` is called where somebody reads it.
   template <typename Text>
@@ -45,35 +55,45 @@ class World : private Server::TimeSource {
 
  private:
   std::int64_t next_us() override;
+  void before_script(const client::Script& script, Words keys, Words arguments) override;
+  void after_script(const client::Script& script, Words keys, Words arguments,
+                    const Value& reply) override;
 
   void start();
+  Node& add_node();
   Node& spawn();
+  void make_checks();
   std::unique_ptr<Task> make_task(Node& node);
   Node& any_node();
   void suffer(Fault fault);
   void suffer_link(Fault fault);
+  void lose_data(std::string_view key);
   void remove_some_key();
   void restart();
   void run_until(base::Duration end, const std::function<bool()>& done);
   bool tasks_are_done() const;
   bool all_rest() const;
   void begin_calm();
-  void expect_nothing_left();
+  void check_end();
 
   const bool is_traced_;
   bool server_is_up_ = true;
   bool calm_ = false;
+  bool has_lost_data_ = false;
   std::uint64_t steps_ = 0;
 
  public:
   Random random;
   const Plan plan;
   Timeline timeline;
-  Checks checks;
   Server server;
   Network network;
 
  private:
+  std::vector<std::string> keys_;
+  std::unique_ptr<LeaseChecks> leases_;
+  std::unique_ptr<ConditionChecks> notifications_;
+  std::vector<Checks*> checks_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 
