@@ -1,4 +1,6 @@
 // What goes wrong in a world.
+#include <algorithm>
+
 #include "world.h"
 
 namespace dsync::simulation {
@@ -29,9 +31,11 @@ void World::suffer(Fault fault) {
       trace("world", [] { return std::string("SCRIPT FLUSH"); });
       return server.flush_scripts();
     case Fault::kStop:
-      return any_node().stop(random.pick(kStops));
-    case Fault::kBlock:
-      return any_node().block(random.pick(kStops));
+    case Fault::kBlock: {
+      const auto time = random.pick(kStops);
+      longest_stop_ = std::max(longest_stop_, time);
+      return fault == Fault::kStop ? any_node().stop(time) : any_node().block(time);
+    }
     case Fault::kCrash: {
       auto& node = any_node();
       node.crash();

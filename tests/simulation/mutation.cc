@@ -75,6 +75,18 @@ const std::vector<Mutation>& all() {
          "if not hand_over(lock, queue, fence, redis.call('GET', fence), nil) then\n"
          "redis.call('DEL', lock)",
          "if not hand_over(lock, queue, fence, redis.call('GET', fence), nil) then"}}},
+      {"count-the-dead",
+       Subject::kBarrier,
+       "a barrier opens without a look at who lives",
+       {{"barrier_wait", "forget_the_dead()\ntotal = arrivals()", ""}}},
+      {"count-twice",
+       Subject::kBarrier,
+       "an arrival that is sent again counts again",
+       {{"barrier_wait", "if redis.call('ZSCORE', parties, operation) then", "if false then"}}},
+      {"set-twice",
+       Subject::kEvent,
+       "a call that is sent again happens again",
+       {{"event_set", "return again == '1' and", "return false and"}}},
   };
   return list;
 }

@@ -23,7 +23,7 @@ constexpr std::array<Weather, 4> kWeathers{{
 }  // namespace
 
 std::string_view name_of(Subject subject) {
-  constexpr std::string_view kNames[] = {"lock", "semaphore", "condition"};
+  constexpr std::string_view kNames[] = {"lock", "semaphore", "condition", "barrier", "event"};
   return kNames[static_cast<std::size_t>(subject)];
 }
 
@@ -40,6 +40,8 @@ Plan plan_of(Random& random, const std::vector<Subject>& subjects) {
     plan.value = random.between(std::int64_t{1}, std::int64_t{3});
     plan.bounded = random.one_in(3);
   }
+  if (plan.subject == Subject::kBarrier)
+    plan.value = random.between(std::int64_t{1}, std::int64_t{3});
   plan.poll_delay = random.pick(kPollDelays);
   plan.weather = random.pick(kWeathers);
   plan.weather.linger = random.pick(kLingers);

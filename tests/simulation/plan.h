@@ -13,7 +13,7 @@ namespace dsync::simulation {
 
 enum class Fault {
   kCut,           // a connection breaks
-  kSilentCut,     // likewise, but nobody is told
+  kSilentCut,     // of a semaphore, but nobody is told
   kReplyLost,     // a connection breaks after its commands were executed
   kFlushScripts,  // SCRIPT FLUSH
   kStop,          // a process is stopped for a while, perhaps past its lease
@@ -34,8 +34,8 @@ struct Plan {
   base::Duration horizon;  // when the faults are over, and everybody finishes what they do
   base::Duration lease;    // zero: none
   bool renewed;
-  std::int64_t value = 0;  // of a semaphore
-  bool bounded = false;    // likewise
+  std::int64_t value = 0;  // of a semaphore; the parties of a barrier
+  bool bounded = false;    // of a semaphore
   base::Duration poll_delay;
   Weather weather;
   std::vector<Fault> faults;

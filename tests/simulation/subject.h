@@ -5,7 +5,7 @@
 
 namespace dsync::simulation {
 
-enum class Subject { kLock, kSemaphore, kCondition, kCount };
+enum class Subject { kLock, kSemaphore, kCondition, kBarrier, kEvent, kCount };
 
 std::string_view name_of(Subject subject);
 

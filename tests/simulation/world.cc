@@ -8,6 +8,7 @@
 #include "leased_task.h"
 #include "lock_checks.h"
 #include "permit_checks.h"
+#include "signal_task.h"
 
 namespace dsync::simulation {
 
@@ -20,8 +21,14 @@ constexpr std::int64_t kEpochUs = 1'700'000'000'000'000;
 // Longer than every lease, pause and poll together.
 constexpr base::Duration kPatience = 200s;
 // Longer than anything outlives its use.
-constexpr base::Duration kLongest = 1300s;
+constexpr base::Duration kLongest = 25h;
 constexpr std::uint64_t kMostSteps = 200'000;
+
+std::string prefix_of(Subject subject) {
+  constexpr const char* kPrefixes[] = {"distributed_lock_", "distributed_semaphore_",
+                                       "distributed_lock_", "distributed_barrier_count_", "event_"};
+  return kPrefixes[static_cast<std::size_t>(subject)];
+}
 
 }  // namespace
 
@@ -38,24 +45,27 @@ World::World(std::uint64_t seed, const std::vector<Subject>& subjects, ScriptEng
       plan(plan_of(random, subjects)),
       server(engine, *this, this),
       network(server, timeline, random, plan.weather) {
+  for (const auto* name : {"one", "two"}) keys_.push_back(prefix_of(plan.subject) + name);
   make_checks();
 }
 
 World::~World() = default;
 
 void World::make_checks() {
-  const std::string prefix =
-      plan.subject == Subject::kSemaphore ? "distributed_semaphore_" : "distributed_lock_";
-  keys_ = {prefix + "one", prefix + "two"};
-  if (plan.subject == Subject::kSemaphore) {
-    leases_ = std::make_unique<PermitChecks>(*this);
-  } else {
-    leases_ = std::make_unique<LockChecks>(*this);
-  }
-  checks_.push_back(leases_.get());
-  if (plan.subject == Subject::kCondition) {
-    notifications_ = std::make_unique<ConditionChecks>(*this);
-    checks_.push_back(notifications_.get());
+  switch (plan.subject) {
+    case Subject::kLock:
+      return add_checks<LeaseChecks, LockChecks>(leases_);
+    case Subject::kSemaphore:
+      return add_checks<LeaseChecks, PermitChecks>(leases_);
+    case Subject::kCondition:
+      add_checks<LeaseChecks, LockChecks>(leases_);
+      return add_checks(notifications_);
+    case Subject::kBarrier:
+      return add_checks(barriers_);
+    case Subject::kEvent:
+      return add_checks(events_);
+    case Subject::kCount:
+      return;
   }
 }
 
@@ -118,11 +128,33 @@ std::unique_ptr<Task> World::make_task(Node& node) {
   // Most meet at one key. Tasks of one process may share a lock object, and so its token.
   const auto& key = keys_[random.one_in(6) ? 1 : 0];
   const auto token = node.name() + "-token" + std::to_string(random.below(2));
-  if (plan.subject == Subject::kCondition) {
-    if (random.one_in(2)) return std::make_unique<NotifierTask>(*this, node, key, token);
-    return std::make_unique<WaiterTask>(*this, node, key, token);
+  switch (plan.subject) {
+    case Subject::kCondition:
+      if (random.one_in(2)) return std::make_unique<NotifierTask>(*this, node, key, token);
+      return std::make_unique<WaiterTask>(*this, node, key, token);
+    case Subject::kBarrier:
+    case Subject::kEvent:
+      // Few break a barrier.
+      if (random.one_in(plan.subject == Subject::kBarrier ? 12 : 3)) {
+        return std::make_unique<CallTask>(*this, node, key, false);
+      }
+      return std::make_unique<SignalTask>(*this, node, key);
+    default:
+      return std::make_unique<LeasedTask>(*this, node, key, token);
   }
-  return std::make_unique<LeasedTask>(*this, node, key, token);
+}
+
+// Who sees to it that those end who still wait when all is calm.
+std::unique_ptr<Task> World::make_helper(Node& node, const std::string& key) {
+  switch (plan.subject) {
+    case Subject::kCondition:
+      return std::make_unique<FinisherTask>(*this, node, key, node.name() + "-token");
+    case Subject::kBarrier:
+    case Subject::kEvent:
+      return std::make_unique<CallTask>(*this, node, key, true);
+    default:
+      return nullptr;
+  }
 }
 
 void World::run_until(base::Duration end, const std::function<bool()>& done) {
@@ -157,11 +189,10 @@ void World::begin_calm() {
   server_is_up_ = true;
   server.set_loading(false);
   network.calm();
-  if (plan.subject != Subject::kCondition) return;
-  // Those that still wait are to be woken.
+  if (plan.subject == Subject::kLock || plan.subject == Subject::kSemaphore) return;
   for (const auto& key : keys_) {
     auto& node = add_node();
-    node.add(std::make_unique<FinisherTask>(*this, node, key, node.name() + "-token"), 0s);
+    node.add(make_helper(node, key), 0s);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "random.h"
 #include "script_engine.h"
 #include "server.h"
+#include "signal_checks.h"
 #include "timeline.h"
 
 namespace dsync::simulation {
@@ -40,10 +41,14 @@ class World : private Server::TimeSource, private ServerObserver {
   bool has_lost_data() const { return has_lost_data_; }
   void note_doubt() { has_lost_data_ = true; }
   std::uint64_t steps() const { return steps_; }
+  // For how long a process was held up at most so far.
+  base::Duration longest_stop() const { return longest_stop_; }
   // The main keys of the primitives.
   const std::vector<std::string>& keys() const { return keys_; }
   LeaseChecks& leases() { return *leases_; }
   ConditionChecks& notifications() { return *notifications_; }
+  BarrierChecks& barriers() { return *barriers_; }
+  EventChecks& events() { return *events_; }
   // Whether all tasks have ended but those that are there for others.
   bool users_are_done() const;
 
@@ -63,7 +68,13 @@ class World : private Server::TimeSource, private ServerObserver {
   Node& add_node();
   Node& spawn();
   void make_checks();
+  template <typename Kept, typename Made = Kept>
+  void add_checks(std::unique_ptr<Kept>& checks) {
+    checks = std::make_unique<Made>(*this);
+    checks_.push_back(checks.get());
+  }
   std::unique_ptr<Task> make_task(Node& node);
+  std::unique_ptr<Task> make_helper(Node& node, const std::string& key);
   Node& any_node();
   void suffer(Fault fault);
   void suffer_link(Fault fault);
@@ -80,6 +91,7 @@ class World : private Server::TimeSource, private ServerObserver {
   bool server_is_up_ = true;
   bool calm_ = false;
   bool has_lost_data_ = false;
+  base::Duration longest_stop_{};
   std::uint64_t steps_ = 0;
 
  public:
@@ -93,6 +105,8 @@ class World : private Server::TimeSource, private ServerObserver {
   std::vector<std::string> keys_;
   std::unique_ptr<LeaseChecks> leases_;
   std::unique_ptr<ConditionChecks> notifications_;
+  std::unique_ptr<BarrierChecks> barriers_;
+  std::unique_ptr<EventChecks> events_;
   std::vector<Checks*> checks_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
