@@ -6,7 +6,7 @@ export PYTHON
 
 bin := .venv/bin
 with_venv := PATH="$(CURDIR)/$(bin):$$PATH"
-cxx_files = find src tests/cpp tests/fuzz bench -name '*.cc' -o -name '*.h'
+cxx_files = find src tests/cpp tests/fuzz tests/simulation bench -name '*.cc' -o -name '*.h'
 
 ccache := $(shell command -v ccache)
 ifneq ($(ccache),)

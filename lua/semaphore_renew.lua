@@ -21,7 +21,7 @@ for i = 1, #KEYS / 3 do
   held[i] = 0
   if redis.pcall('TYPE', permits).ok == 'zset' then
     local ending = redis.call('ZSCORE', permits, operation)
-    if ending and tonumber(ending) > now_ms(clock) then
+    if ending and tonumber(ending) >= now_ms(clock) then
       held[i] = 1
       -- Never shorter: a longer lease may have been asked for over another connection.
       if now_ms(clock) + lease > tonumber(ending) then

@@ -41,6 +41,7 @@ find_missing() {
     need clang clang++ --version
     need spin spin -V
     need libclang-rt-dev has_fuzzer
+    need liblua5.1-0-dev has_header lua5.1/lua.hpp
   fi
 }
 

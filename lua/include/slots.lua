@@ -76,9 +76,10 @@ local function give_back(clock)
   end
 end
 
--- Takes back the slots of permits whose lease is over, and forgets what nobody confirmed.
+-- Takes back the slots of permits whose lease is over, and forgets what nobody confirmed. As with keys
+-- that expire, the millisecond in which a lease ends is still part of it: it began within one.
 local function reclaim(clock)
-  local over = redis.call('ZRANGEBYSCORE', permits, '-inf', now_ms(clock), 'LIMIT', 0, 100)
+  local over = redis.call('ZRANGEBYSCORE', permits, '-inf', '(' .. now_ms(clock), 'LIMIT', 0, 100)
   for _, member in ipairs(over) do
     redis.call('ZREM', permits, member)
     if string.sub(member, -1) ~= '-' then

@@ -150,6 +150,9 @@ end
 -- Gives a lock that is free to whoever is due: a waiter that was just woken, say.
 local function serve()
   if redis.call('EXISTS', lock) == 0 and redis.call('EXISTS', queue) == 1 then
-    hand_over(lock, queue, fence, redis.call('GET', fence), nil)
+    if not hand_over(lock, queue, fence, redis.call('GET', fence), nil) then
+      redis.call('DEL', lock)
+      redis.call('PEXPIRE', fence, FENCE_KEPT)
+    end
   end
 end

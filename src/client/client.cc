@@ -180,6 +180,10 @@ void Client::on_push(resp::ReplyView reply, base::Time now) {
 }
 
 void Client::on_demand_answered(resp::ReplyView reply, base::Time now) {
+  if (reply.is_error() && classify(reply.text()) != ErrorClass::kFinal) {
+    // As with commands: not the channel is refused, but this server cannot serve now.
+    return lose(connection_error(reply.text()));
+  }
   auto& demand = demands_.front();
   // An error is one answer for all channels. A user without the right to PING hears of the server
   // by it.

@@ -112,6 +112,18 @@ TEST_F(ClientChannelsTest, AnswersToPingsComeInBetween) {
 }
 
 // A user without the right to PING is refused, which is a sign of life as well.
+TEST_F(ClientChannelsTest, AServerThatCannotServeNowRefusesNoChannel) {
+  for (const auto* reason : {"LOADING Redis is loading", "BUSY Redis is busy", "NOAUTH login"}) {
+    client_.subscribe("news", "", now_);
+    push(failure(reason));
+    const auto lost = loss();
+    ASSERT_TRUE(lost);
+    EXPECT_EQ(lost->kind, ErrorKind::kConnection);
+    EXPECT_EQ(lost->text, reason);
+    connect();
+  }
+}
+
 TEST_F(ClientChannelsTest, ARefusedPingIsNoRefusedSubscription) {
   now_ += 15s;
   client_.tick(now_);

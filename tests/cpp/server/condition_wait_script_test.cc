@@ -172,6 +172,19 @@ TEST_F(ConditionWaitScriptTest, FindsALockThatNobodyWasGiven) {
   EXPECT_EQ(redis_({"GET", kKey}), "'of b'");
 }
 
+TEST_F(ConditionWaitScriptTest, LeavesALockFreeThatNobodyAliveWaitsFor) {
+  for (const auto* first : {"5000", "0"}) {
+    hold();
+    // Of a session that is not connected.
+    acquire({.operation = "d:1", .token = "of d", .lease = first, .first = first});
+    redis_({"DEL", kKey});
+    wait_as("a:1");
+    wait_as("a:1");
+    EXPECT_EQ(redis_({"GET", kKey}), "nil");
+    EXPECT_GT(ttl(kFence), 0);
+  }
+}
+
 TEST_F(ConditionWaitScriptTest, ServesNobodyInTheWindow) {
   Inbox b(server_, "b");
   wait_as("a:1");
