@@ -26,6 +26,7 @@ def unchecked_lease(port: int) -> None:
     """Nobody renews the lease, and nobody looks whether it is over."""
 
     def start(self: Any, session: Session, queueing: bool, delay: float, timeout: float) -> int:
+        self._doubtful = 0.0  # Else such a short lease is made longer at once.
         key, token, window = self._key, self._token, self._window
         return session.core.acquire(key, token, SHORT, False, queueing, delay, timeout, window)
 

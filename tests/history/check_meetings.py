@@ -1,6 +1,8 @@
 """What must hold of conditions and barriers, whatever the faults were."""
 
+import math
 from collections.abc import Iterator
+from heapq import heappop, heappush
 
 from tests.history.events import Event, Operation, Violation, by_key, operations
 from tests.history.matching import match
@@ -22,10 +24,16 @@ def check_notifications(events: list[Event]) -> Iterator[Violation]:
         yield from _check_notify_all(waits, notified)
 
 
+def _woke(wait: Operation) -> float:
+    """Return the token of the grant with which it woke."""
+    token = wait.get("woke")
+    return math.inf if token is None else token
+
+
 def _may_wake(notification: Operation, wait: Operation) -> bool:
-    """Whether the times allow it; nobody who came later gets a notification."""
+    """Whether the order allows it; nobody who came later gets a notification."""
     return (
-        wait.get("fence") < notification.get("fence")
+        wait.get("fence") < notification.get("fence") < _woke(wait)
         and notification.started < wait.ended
         and notification.ended > wait.started
     )
@@ -78,28 +86,45 @@ def _surely_waiting(
 ) -> int:
     """Count those who surely waited at a notification, and were surely not notified before it.
 
-    Of the `j` that came last before it, at most as many can have been told before as there were
-    notifications since the first of these came.
+    As many as can be are taken to have been notified: by a notification that came after them, and
+    that is not needed to explain why somebody else woke before.
     """
     fence = notification.get("fence")
-    waiting = [
-        each.get("fence")
-        for each in waits
-        if each.get("fence") < fence
-        and each.ended > notification.ended
-        and (each.outcome == "ok" or _is_open(each))
-    ]
-    earlier = [
-        (each.get("fence"), each.get("n"))
-        for each in notified
-        if each.get("fence") <= fence and each is not notification
-    ]
-    sure, told = 0, 0
-    for count, since in enumerate(sorted(waiting, reverse=True), 1):
-        while earlier and earlier[-1][0] > since:
-            told += earlier.pop()[1]
-        sure = max(sure, count - told)
-    return sure
+    happened: list[tuple[float, int, float]] = []
+    waiting, still_waiting = 0, 0
+    for wait in waits:
+        if wait.outcome != "ok" and not _is_open(wait):
+            continue
+        if wait.get("fence") < fence < _woke(wait) and wait.ended > notification.ended:
+            happened.append((wait.get("fence"), 0, math.inf))
+            waiting += 1
+            still_waiting += _is_open(wait)
+        elif wait.outcome == "ok":
+            happened.append((wait.get("fence"), 0, _woke(wait)))
+    for each in notified:
+        if each.get("fence") <= fence and each is not notification:
+            happened.append((each.get("fence"), 1, each.get("n")))
+    # Who never woke was not notified, or that was the loss.
+    return max(waiting - _most_told(sorted(happened)), still_waiting)
+
+
+def _most_told(happened: list[tuple[float, int, float]]) -> int:
+    """Give notifications to those that have to wake soonest; count what the endless ones get.
+
+    :param happened: (token, 0, token by which it woke) and (token, 1, number of notifications)
+    """
+    told = 0
+    heap: list[float] = []
+    for at, is_notification, value in happened:
+        if not is_notification:
+            heappush(heap, value)
+            continue
+        for _ in range(min(int(value), len(heap))):
+            while heap and heap[0] < at:
+                heappop(heap)
+            if heap:
+                told += math.isinf(heappop(heap))
+    return told
 
 
 def _check_notify_all(waits: list[Operation], notified: list[Operation]) -> Iterator[Violation]:

@@ -169,7 +169,8 @@ def _may_be_cancelled() -> bool:
 async def notify(worker: Worker, condition: Any) -> None:
     """Notify a few."""
     recorder = worker.recorder
-    count = worker.dice.choice([1] * 12 + [2, 2, ALL])
+    # Few for all: whom these wake may hide that an earlier notification woke nobody.
+    count = worker.dice.choice([1] * 40 + [2] * 9 + [ALL])
     fence = worker.face.fence(condition)
     number = recorder.invoke("notify", worker.key, fence=fence, n=count)
     try:
@@ -188,14 +189,15 @@ async def wait(worker: Worker, condition: Any) -> None:
     fence = worker.face.fence(condition)
     number = recorder.invoke("wait", worker.key, fence=fence)
     try:
-        woke = await worker.face.wait(condition, timeout)
+        in_time = await worker.face.wait(condition, timeout)
+        told = {"woke": worker.face.fence(condition)} if in_time else {"why": "timeout"}
     except asyncio.CancelledError:
         recorder.end("fail", number, why="end")
         raise
     except (RuntimeError, RedisError) as error:
         recorder.end("info", number, error=repr(error))
     else:
-        recorder.end("ok", number) if woke else recorder.end("fail", number, why="timeout")
+        recorder.end("ok" if in_time else "fail", number, **told)
 
 
 async def meet(worker: Worker) -> None:
