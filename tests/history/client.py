@@ -93,6 +93,7 @@ async def _run(config: Config, recorder: Recorder) -> None:
         for place in range(config.sessions * config.tasks)
     ]
     ending = asyncio.create_task(_end(tasks, Path(config.directory, END)))
+    say("started")
     # An error of one ends the process, and shows in its exit code.
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*tasks)

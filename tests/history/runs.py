@@ -127,6 +127,9 @@ class Run:
         """Start the clients, break things, and decide."""
         for slot in self._slots:
             self._start(slot)
+        for slot in self._slots:
+            assert slot.child is not None
+            await slot.child.expect("started")
         faulty = [slot.number for slot in self._slots if slot.proxy is not None]
         steps = schedule(self._seed, self._seconds, self._workload.faults, faulty)
         nemesis = Nemesis(self._slots, self._server, self._recorder, self._renew)

@@ -8,7 +8,7 @@ import pytest
 from tests.history.runs import run
 
 ATTEMPTS = 5
-SECONDS = 3.0
+SECONDS = 2.0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.history.__main__ import report
 from tests.history.runs import WORKLOADS, run
 
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
