@@ -51,8 +51,7 @@ def blind_release(port: int) -> None:
 
 def shrinking_token(port: int) -> None:
     """Each fencing token is smaller than the one before."""
-    token = DistributedLock.fencing_token.fget
-    assert token is not None
+    token: Any = vars(DistributedLock)["fencing_token"].fget
     DistributedLock.fencing_token = property(  # type: ignore[assignment, method-assign]
         lambda self: 10**16 - token(self)
     )
@@ -70,7 +69,7 @@ def extra_permit(port: int) -> None:
         finally:
             self._value -= 1
 
-    DistributedSemaphore._start = start_with_more  # type: ignore[method-assign]
+    DistributedSemaphore._start = start_with_more  # type: ignore[assignment, method-assign]
 
 
 def queue_jumper(port: int) -> None:
@@ -80,7 +79,7 @@ def queue_jumper(port: int) -> None:
     async def jump(lock: Any) -> None:
         key = lock._key.removeprefix("distributed_lock_")
         async with _server(port) as server:
-            for member in await server.zrange(queue_name(key), 0, -1):
+            for member in map(str, await server.zrange(queue_name(key), 0, -1)):
                 if member.endswith(lock._token):
                     await server.zadd(queue_name(key), {member: 1}, xx=True)
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 LEASE = 2.0  # seconds; of all workloads whose faults may last longer
 LONG_LEASE = 10.0  # of those whose faults may not
@@ -29,12 +30,14 @@ class Step:
 
     :param at: seconds after the start
     :param slot: of the process that it is about; of a server's fault it means nothing
+    :param argument: which links, or which direction
+    :param amount: from 0 to 1; what it means is the action's
     """
 
     at: float
     action: str
     slot: int = 0
-    argument: str = ""
+    argument: Any = ""
     amount: float = 0.0
     begins: bool = True
 

@@ -19,9 +19,26 @@ class Slot:
 
     def __init__(self, number: int, proxy: Proxy | None) -> None:
         self.number = number
-        self.proxy = proxy
+        self._proxy = proxy
         self.generation = 0
         self.child: Child | None = None
+
+    @property
+    def calm(self) -> bool:
+        """Whether its processes meet no fault: they have no proxy."""
+        return self._proxy is None
+
+    @property
+    def proxy(self) -> Proxy:
+        """The proxy before it."""
+        assert self._proxy is not None, "nothing may be done to a calm process"
+        return self._proxy
+
+    @property
+    def process(self) -> Child:
+        """The process that is there now."""
+        assert self.child is not None, "not started"
+        return self.child
 
     @property
     def name(self) -> str:
@@ -67,7 +84,7 @@ class Nemesis:
         self._paused = False
         self._server.resume()
         for slot in self._slots:
-            if slot.proxy is not None:
+            if not slot.calm:
                 slot.proxy.blackhole(False)
                 slot.proxy.byte_by_byte(False)
                 slot.proxy.delay(0)
@@ -98,7 +115,7 @@ class Nemesis:
     # ---- processes ----
 
     def _stop_briefly(self, step: Step, slot: Slot) -> None:
-        slot.child.pause() if step.begins else slot.child.resume()
+        slot.process.pause() if step.begins else slot.process.resume()
 
     def _stop_long(self, step: Step, slot: Slot) -> None:
         self._stop_briefly(step, slot)

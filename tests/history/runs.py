@@ -128,9 +128,8 @@ class Run:
         for slot in self._slots:
             self._start(slot)
         for slot in self._slots:
-            assert slot.child is not None
-            await slot.child.expect("started")
-        faulty = [slot.number for slot in self._slots if slot.proxy is not None]
+            await slot.process.expect("started")
+        faulty = [slot.number for slot in self._slots if not slot.calm]
         steps = schedule(self._seed, self._seconds, self._workload.faults, faulty)
         nemesis = Nemesis(self._slots, self._server, self._recorder, self._renew)
         watcher = Watcher(self._server, KEY, self._recorder)
@@ -146,7 +145,7 @@ class Run:
             await watcher.close()
         events = self._collect()
         violations = check(self._name, events)
-        errors = [slot.child.errors for slot in self._slots if slot.child and slot.child.errors]
+        errors = [slot.process.errors for slot in self._slots if slot.process.errors]
         return Result(
             self._name, self._seed, self._seconds, events, violations, nemesis.count, errors
         )
@@ -159,15 +158,15 @@ class Run:
             process=slot.name,
             workload=self._name,
             seed=str(self._seed),
-            port=self._server.port if slot.proxy is None else slot.proxy.port,
+            port=self._server.port if slot.calm else slot.proxy.port,
             store=self._data.unix_path,
             guarded=self._workload.guarded,
             lease=self._workload.lease,
             # A calm one takes its time rather than meet a fault of its own making.
-            socket_timeout=None if slot.proxy is None else 0.5,
+            socket_timeout=None if slot.calm else 0.5,
             broken=self._broken,
         )
-        if slot.proxy is None:
+        if slot.calm:
             self._recorder.write("calm", "process", key=slot.name)
         slot.child = Child(client.run, config.to_json())
 
@@ -190,14 +189,13 @@ class Run:
             await self._until_quiet()
             (self._directory / client.END).touch()
         for slot in self._slots:
-            assert slot.child is not None
             try:
-                code = await slot.child.wait(END_TIMEOUT)
+                code = await slot.process.wait(END_TIMEOUT)
             except AssertionError:
                 self._recorder.write("stuck", "process", key=slot.name)
                 continue
             if code != 0:
-                raise RuntimeError(f"{slot.name} ended with {code}:\n{slot.child.errors}")
+                raise RuntimeError(f"{slot.name} ended with {code}:\n{slot.process.errors}")
 
     async def _until_quiet(self) -> None:
         """Wait until those who still wait have nothing to wait for, and what was said was heard."""

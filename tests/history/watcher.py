@@ -40,7 +40,7 @@ class Watcher:
         while not self._stop.wait(PERIOD):
             asked = time.monotonic_ns()
             try:
-                members = self._client.zrange(self._queue, 0, -1)
+                members = [str(each) for each in self._client.zrange(self._queue, 0, -1)]
             except redis.RedisError:
                 continue
             new = set(members) - known
