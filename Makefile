@@ -1,6 +1,7 @@
 # Every command prepares what it needs (tools/setup.sh); nothing has to be installed first.
 PYTHON ?= python3
 PRIMITIVE ?= lock
+MINUTES ?= 10
 ARGS ?=
 export PYTHON
 
@@ -48,6 +49,11 @@ test: ## Run every test, C++ ones under sanitizers; ARGS='...' go to pytest
 	$(call cmake_build,fuzz,$(fuzz))
 	$(fixed_addresses) tools/fuzz.sh $(FUZZ_SECONDS)
 	$(bin)/python -m pytest $(ARGS)
+
+.PHONY: soak
+soak: ## Test at random, under faults, for as long as asked: MINUTES=10 ARGS='--seed 1'
+	@tools/setup.sh build test
+	$(bin)/python tools/soak.py --minutes $(MINUTES) $(ARGS)
 
 .PHONY: check
 check: ## Check format, lint and types; changes nothing

@@ -1,6 +1,7 @@
 """One connection through the proxy, and the faults that are switched on."""
 
 import asyncio
+import contextlib
 import re
 import socket
 import struct
@@ -158,7 +159,9 @@ class Link:
     def _end_stream(self, writer: asyncio.StreamWriter) -> None:
         if writer not in self._ended and not writer.is_closing():
             self._ended.add(writer)
-            writer.write_eof()
+            # The peer may have reset the connection, and nobody has noticed it yet.
+            with contextlib.suppress(OSError):
+                writer.write_eof()
 
     def _see_request(self, data: bytes) -> list[bytes | Exception]:
         # The command may be split between two reads.

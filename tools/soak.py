@@ -1,0 +1,151 @@
+"""Random tests for as long as asked, with a live progress line: `make soak MINUTES=60`.
+
+The time is shared by the steps; each gets its part and a seed. A step is a generator that works
+until its deadline, and yields after each piece of work what that has shown; add it to `STEPS`.
+"""
+
+import argparse
+import asyncio
+import itertools
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.history.__main__ import report  # noqa: E402
+from tests.history.runs import WORKLOADS, run  # noqa: E402
+
+RUN_SECONDS = 15.0  # of one history
+
+
+@dataclass
+class Piece:
+    """What a step has done since it yielded the last time.
+
+    :param name: of the work, for the progress line
+    :param failure: what went wrong, with the command that repeats it; empty where nothing did
+    """
+
+    name: str
+    runs: int = 0
+    operations: int = 0
+    faults: int = 0
+    violations: int = 0
+    failure: str = ""
+
+
+@dataclass
+class Totals:
+    """The sums of all pieces."""
+
+    seed: int
+    minutes: float
+    started: float = field(default_factory=time.monotonic)
+    name: str = "starting"
+    runs: int = 0
+    operations: int = 0
+    faults: int = 0
+    violations: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, piece: Piece) -> None:
+        """Count a piece."""
+        self.name = piece.name
+        self.runs += piece.runs
+        self.operations += piece.operations
+        self.faults += piece.faults
+        self.violations += piece.violations
+        if piece.failure:
+            self.failures.append(piece.failure)
+
+    def __rich__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{_clock(time.monotonic() - self.started)} of {_clock(self.minutes * 60)}"
+            f"  {self.name}  runs {self.runs}  operations {self.operations}"
+            f"  faults {self.faults}  violations {self.violations}"
+        )
+
+
+# Works until a deadline (of time.monotonic), all randomness from the seed.
+Step = Callable[[float, int], Iterator[Piece]]
+
+
+def histories(deadline: float, seed: int) -> Iterator[Piece]:
+    """Run the workloads of tests/history in turn, each time with another seed."""
+    seeds = random.Random(seed)
+    for workload in itertools.cycle(WORKLOADS):
+        left = deadline - time.monotonic()
+        if left < 2:
+            return
+        run_seed = seeds.randrange(1 << 32)
+        name = f"history {workload}"
+        yield Piece(f"{name} seed={run_seed}")
+        try:
+            result = asyncio.run(run(workload, run_seed, min(RUN_SECONDS, left)))
+        except Exception as error:
+            command = f"python -m tests.history --workload {workload} --seed {run_seed}"
+            yield Piece(name, runs=1, failure=f"{name} failed: {error!r}\nreplay: {command}")
+            continue
+        yield Piece(
+            name,
+            runs=1,
+            operations=result.operations,
+            faults=result.faults,
+            violations=len(result.violations),
+            failure=report(result) if result.violations else "",
+        )
+
+
+STEPS: list[tuple[str, Step]] = [("histories", histories)]
+
+
+def soak(minutes: float, seed: int, console: Console) -> Totals:
+    """Do all steps, each for its part of the time; show how it goes."""
+    totals = Totals(seed, minutes)
+    share = minutes * 60 / len(STEPS)
+    with Live(totals, console=console, refresh_per_second=2):
+        for number, (name, step) in enumerate(STEPS):
+            deadline = totals.started + (number + 1) * share
+            try:
+                for piece in step(deadline, seed):
+                    totals.add(piece)
+                    if piece.failure:
+                        console.print(piece.failure, markup=False, highlight=False)
+            except Exception as error:
+                totals.failures.append(f"{name} failed: {error!r}")
+                console.print_exception()
+    return totals
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def main() -> int:
+    """Soak for as long as the arguments say; the exit code is 1 if anything was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    options = parser.parse_args()
+    console = Console()
+    console.print(f"seed={options.seed}", highlight=False)
+    totals = soak(options.minutes, options.seed, console)
+    verdict = "found something" if totals.failures else "found nothing"
+    console.print(f"soak {verdict}: {totals}", markup=False, highlight=False)
+    return 1 if totals.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
