@@ -23,6 +23,10 @@ has_python_headers() {
 pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
 }
 
+has_faketime() {
+  ls /usr/lib/*/faketime/libfaketimeMT.so.1
+}
+
 find_missing() {
   missing=
   need g++ "$cxx" --version
@@ -33,6 +37,7 @@ find_missing() {
   need libhiredis-dev has_header hiredis/hiredis.h
   if [ "$purpose" = tests ]; then
     need libgtest-dev has_header gtest/gtest.h
+    need libfaketime has_faketime
   fi
 }
 
