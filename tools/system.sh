@@ -26,6 +26,8 @@ pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
 has_fuzzer() {
   echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
     clang++ -fsanitize=fuzzer,address,undefined -x c++ -o /dev/null -
+has_faketime() {
+  ls /usr/lib/*/faketime/libfaketimeMT.so.1
 }
 
 find_missing() {
@@ -42,6 +44,7 @@ find_missing() {
     need spin spin -V
     need libclang-rt-dev has_fuzzer
     need liblua5.1-0-dev has_header lua5.1/lua.hpp
+    need libfaketime has_faketime
   fi
 }
 

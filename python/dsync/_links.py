@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import random
@@ -204,11 +203,19 @@ class Links:
 
     async def stop(self) -> None:
         """Connect no more."""
-        if self._opening is not None:
-            opening = self._opening
-            opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await opening
+        if self._opening is None:
+            return
+        opening = self._opening
+        opening.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while not opening.done():
+            try:
+                await asyncio.wait([opening])
+            except asyncio.CancelledError as error:
+                # It ends in a moment, and what it uses must not be gone before.
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109, closing never fails
         """End the connections in good order, or after ``timeout`` seconds all the same."""
@@ -216,10 +223,12 @@ class Links:
         for link in links:
             link.close()
         if links:
-            _, slow = await asyncio.wait([link.closed for link in links], timeout=timeout)
-            for link in links:
-                if link.closed in slow:
-                    link.abort()
+            try:
+                await asyncio.wait([link.closed for link in links], timeout=timeout)
+            finally:
+                for link in links:
+                    if not link.closed.done():
+                        link.abort()
 
     def forget(self) -> None:
         """End the connections after their loop was closed."""

@@ -267,27 +267,39 @@ class Session:
     async def close(self) -> None:
         """Give everything back, tell the holders, and end the connections."""
         holders = dict(self.holders)
-        await self._generator.aclose()
-        for operation, reference in holders.items():
-            if holder := reference():
-                holder._on_loss(operation)
+        try:
+            await self._generator.aclose()
+        finally:
+            for operation, reference in holders.items():
+                if holder := reference():
+                    holder._on_loss(operation)
 
     async def _close(self) -> None:
         if self.closed:
             return
         _sessions.pop((self.loop, self._server), None)
-        if self._links.up:
-            await self._give_back()
-        self.closed = True
-        await self._links.stop()
+        # A cancellation ends one of the waits; nobody else would do the rest.
+        try:
+            if self._links.up:
+                await self._give_back()
+        finally:
+            self.closed = True
+            try:
+                await self._links.stop()
+            finally:
+                await self._end()
+
+    async def _end(self) -> None:
         self.fail_all(OperationFailedError(_core.CONNECTION_ERROR, "dsync was closed"))
         self.holders.clear()
         for timer in (self._timer, self._loop_end()):
             if timer is not None:
                 timer.cancel()
-        await self._links.close(_CLOSE_TIMEOUT)
-        self.loop.remove_reader(self._loss_reader)
-        self._release_resources()
+        try:
+            await self._links.close(_CLOSE_TIMEOUT)
+        finally:
+            self.loop.remove_reader(self._loss_reader)
+            self._release_resources()
 
     async def _give_back(self) -> None:
         self._idle = self.loop.create_future()
@@ -333,6 +345,9 @@ async def close() -> None:
 
     A loop that is run by ``asyncio.run`` or the like does this by itself when it ends. The loop may
     use dsync again afterwards. Locks that were held count as lost.
+
+    A task that is cancelled here leaves no session half closed; calling it again closes those that
+    it has not come to.
     """
     loop = asyncio.get_running_loop()
     for session in [session for key, session in _sessions.items() if key[0] is loop]:
