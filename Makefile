@@ -28,6 +28,8 @@ tsan := -DDSYNC_BUILD_TESTS=ON -DDSYNC_SANITIZE=thread
 fuzz := -DDSYNC_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ \
   -DDSYNC_SANITIZE=fuzzer-no-link,address,undefined
 FUZZ_SECONDS ?= 30
+# Most tests wait for something, so more of them than cores run at a time.
+WORKERS ?= 3
 ctest = $(with_venv) $(fixed_addresses) ctest --no-tests=error --output-on-failure -j $$(nproc)
 
 .PHONY: help
@@ -48,12 +50,14 @@ test: ## Run every test, C++ ones under sanitizers; ARGS='...' go to pytest
 	$(ctest) --test-dir build/tsan -L threads
 	$(call cmake_build,fuzz,$(fuzz))
 	$(fixed_addresses) tools/fuzz.sh $(FUZZ_SECONDS)
-	$(bin)/python -m pytest $(ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: soak
 soak: ## Test at random, under faults, for as long as asked: MINUTES=10 ARGS='--seed 1'
 	@tools/setup.sh build test
-	$(bin)/python tools/soak.py --minutes $(MINUTES) $(ARGS)
+	$(call cmake_build,soak,-DDSYNC_BUILD_TESTS=ON)
+	$(call cmake_build,fuzz,$(fuzz))
+	$(fixed_addresses) $(bin)/python tools/soak.py --minutes $(MINUTES) $(ARGS)
 
 .PHONY: check
 check: ## Check format, lint and types; changes nothing

@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import itertools
 import random
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +109,41 @@ def histories(deadline: float, seed: int) -> Iterator[Piece]:
         )
 
 
-STEPS: list[tuple[str, Step]] = [("histories", histories)]
+def simulation(deadline: float, seed: int) -> Iterator[Piece]:
+    """Run schedules of tests/simulation, each with the seed after the last."""
+    program = ROOT / "build" / "soak" / "tests" / "simulation" / "dsync_simulation"
+    while (left := deadline - time.monotonic()) > 1:
+        command = [str(program), f"--from={seed}", f"--minutes={min(left, RUN_SECONDS) / 60}"]
+        command = [word for option in command for word in option.split("=")]
+        yield Piece(f"simulation from={seed}")
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = re.search(r"^(\d+) schedules of (\d+) steps", ended.stdout, re.MULTILINE)
+        if ended.returncode != 0 or found is None:
+            yield Piece("simulation", runs=1, failure=ended.stdout + ended.stderr)
+            return
+        schedules, steps = int(found[1]), int(found[2])
+        seed += schedules
+        yield Piece("simulation", runs=schedules, operations=schedules * steps)
+
+
+def hostile_bytes(deadline: float, seed: int) -> Iterator[Piece]:
+    """Run the fuzz targets, which keep what they find for the next time."""
+    seconds = int(deadline - time.monotonic())
+    if seconds < 1:
+        return
+    yield Piece(f"hostile bytes for {seconds} s")
+    command = ["tools/fuzz.sh", str(seconds), f"-seed={seed}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    inputs = sum(int(count) for count in re.findall(r"(\d+) inputs", ended.stdout))
+    failure = "" if ended.returncode == 0 else ended.stdout + ended.stderr
+    yield Piece("hostile bytes", runs=inputs, failure=failure)
+
+
+STEPS: list[tuple[str, Step]] = [
+    ("histories", histories),
+    ("simulation", simulation),
+    ("hostile bytes", hostile_bytes),
+]
 
 
 def soak(minutes: float, seed: int, console: Console) -> Totals:

@@ -26,6 +26,8 @@ pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
 has_fuzzer() {
   echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
     clang++ -fsanitize=fuzzer,address,undefined -x c++ -o /dev/null -
+}
+
 has_faketime() {
   ls /usr/lib/*/faketime/libfaketimeMT.so.1
 }

@@ -27,6 +27,8 @@ def own(make_server: MakeServer) -> RedisServer:
 
 def be_interrupted(url: str, when: str) -> None:
     """Enter, or leave, as a server falls silent, and go on living."""
+    # Before the first call, so that no thread of dsync takes it instead.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     dsync.configure(url)
     DeleteDistributedLock(NS).run()
     try:
@@ -42,7 +44,6 @@ def be_interrupted(url: str, when: str) -> None:
 
 def meet() -> None:
     """Let the test pause the server."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     say("ready")
     signal.sigwait([signal.SIGUSR1])
 
