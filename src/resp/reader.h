@@ -15,7 +15,7 @@ namespace dsync::resp {
 
 // What a reply may be at most. Scripts answer a line or a flat list of some hundred numbers, and
 // the longest message names the parties of a barrier in one session. So whatever a server says, one
-// connection costs some 20 MB at worst.
+// connection costs 40 MB at worst.
 inline constexpr std::size_t kLongestReply = 1 << 20;  // bytes
 inline constexpr std::size_t kMostElements = 1 << 10;  // of one array
 inline constexpr std::size_t kMostLevels = 7;          // of arrays in arrays

@@ -38,6 +38,9 @@ constexpr std::array<std::string_view, 8> kChannels{"dsync:inbox:s",
                                                     ""};
 constexpr std::array<std::string_view, 6> kWords{"1", "release", "reset", "abort", "0", ""};
 
+const std::string kSubscribed =
+    tests::array({tests::bulk("subscribe"), tests::bulk(kChannels[0]), tests::number(1)});
+
 // A session, its renewal, and a world that does to them what the input says. Compilers take the
 // arguments of a call in an order of their own, so none here reads two choices of the input.
 class World {
@@ -51,6 +54,7 @@ class World {
 
  private:
   void step();
+  void log_in();
   void connect();
   void greet();
   void cut();
@@ -62,6 +66,7 @@ class World {
   void make_peace();
 
   std::string reply();
+  std::string renewed();
   std::string push();
   std::string any_id() { return std::to_string(caller_.any_id(input_)); }
   std::string inbox_message();
@@ -75,7 +80,8 @@ class World {
   primitives::Renewal renewal_{table_};
   Caller caller_{session_, now_};
   bool linked_ = false;
-  std::size_t unanswered_ = 0;  // commands since the last connection
+  std::array<std::string, 2> greetings_;  // what an honest server says first, by channel
+  std::size_t unanswered_ = 0;            // commands since the last connection
 };
 
 // ---- what the server says ----
@@ -105,6 +111,14 @@ std::string World::reply() {
     default:
       return tests::bulk(input_.text());
   }
+}
+
+// What lock_renew answers: which are held.
+std::string World::renewed() {
+  const auto size = 1 + input_.choice(3);
+  std::string result = '*' + std::to_string(size) + "\r\n";
+  for (std::size_t i = 0; i < size; ++i) result += tests::number(input_.byte() % 2);
+  return result;
 }
 
 std::string World::inbox_message() {
@@ -162,22 +176,37 @@ std::string World::inbox_answers() {
 
 // ---- links and time ----
 
+void World::log_in() {
+  const auto traits = input_.byte();
+  client::Login login;
+  if ((traits & 1) != 0) login.password = "password";
+  if ((traits & 2) != 0) login.username = "user";
+  if ((traits & 4) != 0) login.client_name = "name";
+  if ((traits & 8) != 0) login.database = 1;
+  session_.client().set_login(std::move(login));
+}
+
 void World::connect() {
   if (linked_) return;
   linked_ = true;
   unanswered_ = 0;
-  session_.client().connected(Channel::kCommands, now_);
-  session_.client().connected(Channel::kInbox, now_);
   for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
-    session_.client().output(channel).clear();
+    session_.client().connected(channel, now_);
+    auto& output = session_.client().output(channel);
+    const auto index = static_cast<std::size_t>(channel);
+    greetings_[index].clear();
+    for (const auto& command : tests::commands_in(output)) {
+      const bool subscribes = command.at(0) == "SUBSCRIBE";
+      greetings_[index] += subscribes ? kSubscribed : tests::simple("OK");
+    }
+    output.clear();
   }
 }
 
 void World::greet() {
   connect();
-  hear(Channel::kInbox,
-       tests::array({tests::bulk("subscribe"), tests::bulk(kChannels[0]), tests::number(1)}));
-  hear(Channel::kCommands, tests::simple("PONG"));
+  hear(Channel::kInbox, greetings_[1]);
+  hear(Channel::kCommands, greetings_[0]);
 }
 
 void World::cut() {
@@ -245,12 +274,12 @@ void World::step() {
     case 9:
       return hear(Channel::kInbox, inbox_answers());
     case 10:
-      return step_renewal(reply());
+      return step_renewal(input_.byte() % 2 == 0 ? reply() : renewed());
     case 11:
       return step_renewal(input_.text());
     case 12:
-      connect();
-      return;
+      log_in();
+      return connect();
     case 13:
       if (input_.byte() % 4 != 0) return;
       session_.machine().give_up({base::ErrorKind::kConnection, "away"});
@@ -266,6 +295,8 @@ void World::make_peace() {
   caller_.leave();
   cut();
   greet();
+  check(session_.machine().wants_link(false) || !session_.machine().wants_link(true),
+        "what is awaited is wanted");
   check(session_.client().ready(), "a new connection is as good as the first");
   while (unanswered_ > 0) {
     std::string answers;
