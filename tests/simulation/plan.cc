@@ -42,7 +42,8 @@ Plan plan_of(Random& random, const std::vector<Subject>& subjects) {
   }
   if (plan.subject == Subject::kBarrier)
     plan.value = random.between(std::int64_t{1}, std::int64_t{3});
-  plan.poll_delay = random.pick(kPollDelays);
+  // Most of what a long schedule does is to poll.
+  plan.poll_delay = plan.horizon > 5s ? 1s : random.pick(kPollDelays);
   plan.weather = random.pick(kWeathers);
   plan.weather.linger = random.pick(kLingers);
   // A lock without lease could be taken by a late command for ever.
