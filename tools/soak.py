@@ -156,6 +156,8 @@ def soak(minutes: float, seed: int, console: Console) -> Totals:
             try:
                 for piece in step(deadline, seed):
                     totals.add(piece)
+                    if piece.runs and not console.is_terminal:
+                        console.print(str(totals), markup=False, highlight=False, soft_wrap=True)
                     if piece.failure:
                         console.print(piece.failure, markup=False, highlight=False)
             except Exception as error:
@@ -179,7 +181,7 @@ def main() -> int:
     console.print(f"seed={options.seed}", highlight=False)
     totals = soak(options.minutes, options.seed, console)
     verdict = "found something" if totals.failures else "found nothing"
-    console.print(f"soak {verdict}: {totals}", markup=False, highlight=False)
+    console.print(f"soak {verdict}: {totals}", markup=False, highlight=False, soft_wrap=True)
     return 1 if totals.failures else 0
 
 

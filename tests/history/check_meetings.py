@@ -148,13 +148,17 @@ def check_barrier(events: list[Event], parties: int) -> Iterator[Violation]:
     for key, waits in by_key(operations(events, "meet")).items():
         left = sorted((each for each in waits if each.outcome == "ok"), key=lambda each: each.ended)
         maybe = [each for each in waits if each.outcome != "ok" and not _is_open(each)]
+        arriving = sorted([*left, *maybe], key=lambda each: -each.started)
+        present: list[Operation] = []
         gone: set[int] = set()
         for first in left:
             if id(first) in gone:
                 continue
+            while arriving and arriving[-1].started < first.ended:
+                present.append(arriving.pop())
             # Those that leave next must open soonest, and who may have left fills what is missing.
-            here = [each for each in (*left, *maybe) if id(each) not in gone]
-            here = [each for each in here if each.started < first.ended][:parties]
+            present.sort(key=lambda each: (each.outcome != "ok", each.ended))
+            here, present = present[:parties], present[parties:]
             gone.update(map(id, here))
             if len(here) < parties:
                 text = f"a party left {key!r} when only {len(here)} of {parties} had come"

@@ -21,7 +21,7 @@ MILD = (*LINK_FAULTS, *SERVER_FAULTS, "stop_briefly")
 HARSH = (*LINK_FAULTS, *MILD, "stop_briefly", "stop_long", "kill")
 # What hits all processes would leave nobody undisturbed.
 ON_OTHERS = tuple(fault for fault in HARSH if fault not in ("kill_connection", "pause_server"))
-LOSING = (*HARSH, "flush_data", "delete_keys", "delete_keys", "restart_empty")
+LOSING = (*HARSH, "flush_data", "delete_keys", "delete_keys", "restart_empty", "fail_over")
 
 
 @dataclass(frozen=True, order=True)
@@ -77,4 +77,5 @@ _MAKERS = {
     "stop_briefly": _lasting(0.05, LEASE / 3),
     "stop_long": _lasting(LEASE * 1.1, LEASE * 2),
     "pause_server": _lasting(0.05, 1.0),
+    "fail_over": _lasting(0.0, 0.5),
 }

@@ -49,6 +49,7 @@ class Slot:
 class Nemesis:
     """Does what the steps say, and writes it into the history.
 
+    :param replica: of the server, for failovers
     :param renew: starts a new process in a slot
     """
 
@@ -56,6 +57,7 @@ class Nemesis:
         self,
         slots: Sequence[Slot],
         server: RedisServer,
+        replica: RedisServer | None,
         recorder: Recorder,
         renew: Callable[[Slot], None],
     ) -> None:
@@ -63,7 +65,7 @@ class Nemesis:
         self._server = server
         self._recorder = recorder
         self._renew = renew
-        self._admin = server.sync()
+        self._replica = replica
         self._paused = False
         self.count = 0
 
@@ -129,11 +131,13 @@ class Nemesis:
         connections = [] if self._paused else self._server.connections()
         if connections:
             victim = connections[int(step.amount * len(connections))]
-            self._admin.client_kill_filter(_id=victim["id"])
+            with self._server.sync() as admin:
+                admin.client_kill_filter(_id=victim["id"])
 
     def _script_flush(self, step: Step, slot: Slot) -> None:
         if not self._paused:
-            self._admin.script_flush()
+            with self._server.sync() as admin:
+                admin.script_flush()
 
     def _pause_server(self, step: Step, slot: Slot) -> None:
         self._paused = step.begins
@@ -143,13 +147,35 @@ class Nemesis:
 
     def _flush_data(self, step: Step, slot: Slot) -> None:
         if not self._paused:
-            self._admin.flushall()
+            with self._server.sync() as admin:
+                admin.flushall()
 
     def _delete_keys(self, step: Step, slot: Slot) -> None:
-        keys = [] if self._paused else sorted(self._admin.keys("*"))
-        if keys:
-            self._admin.delete(keys[int(step.amount * len(keys))])
+        if not self._paused:
+            with self._server.sync() as admin:
+                keys = sorted(admin.keys("*"))
+                if keys:
+                    admin.delete(keys[int(step.amount * len(keys))])
 
     def _restart_empty(self, step: Step, slot: Slot) -> None:
         self._server.restart(keep_data=False)
         self._paused = False
+
+    def _fail_over(self, step: Step, slot: Slot) -> None:
+        """Promote the replica; clients stay with the old master for a while, and that is lost."""
+        old, new = self._server, self._replica
+        assert new is not None, "this workload has no replica"
+        with new.sync() as admin:
+            admin.replicaof("NO", "ONE")
+        new.replica_of = None
+        if step.begins:
+            return
+        self._server, self._replica = new, old
+        for each in self._slots:
+            each.proxy.upstream_port = new.port
+            each.proxy.cut()
+        old.resume()
+        self._paused = False
+        old.replica_of = new
+        with old.sync() as admin:
+            admin.replicaof("127.0.0.1", new.port)

@@ -107,6 +107,9 @@ class Run:
         with ExitStack() as stack:
             self._directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._server = stack.enter_context(RedisServer())
+            self._replica = None
+            if "fail_over" in self._workload.faults:
+                self._replica = stack.enter_context(RedisServer(replica_of=self._server))
             self._data = stack.enter_context(RedisServer())
             total = self._workload.processes
             faulty = total - self._workload.calm
@@ -131,7 +134,7 @@ class Run:
             await slot.process.expect("started")
         faulty = [slot.number for slot in self._slots if not slot.calm]
         steps = schedule(self._seed, self._seconds, self._workload.faults, faulty)
-        nemesis = Nemesis(self._slots, self._server, self._recorder, self._renew)
+        nemesis = Nemesis(self._slots, self._server, self._replica, self._recorder, self._renew)
         watcher = Watcher(self._server, KEY, self._recorder)
         if self._name == "order":
             watcher.start()
