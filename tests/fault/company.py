@@ -58,13 +58,17 @@ class Company:
 
     def is_known(self, server: RedisServer) -> bool:
         """Tell whether the server knows all that wait."""
-        return (
-            locks.queue_length(server, self.key) == 1
-            and semaphores.look(server, self.key).waiting == 1
-            and conditions.count_waiting(server, f"{self.key}-condition") == 1
-            and barriers.arrivals(server, self.key) == 1
-            and events.listeners(server, self.key) == 1
-        )
+        return set(self.known(server)) == {1}
+
+    def known(self, server: RedisServer) -> list[int]:
+        """Return how many wait for the lock, a permit, a notification, parties and the flag."""
+        return [
+            locks.queue_length(server, self.key),
+            semaphores.look(server, self.key).waiting,
+            conditions.count_waiting(server, f"{self.key}-condition"),
+            barriers.arrivals(server, self.key),
+            events.listeners(server, self.key),
+        ]
 
     def assert_waiting(self) -> None:
         """Check that nobody has got anything."""
