@@ -72,10 +72,19 @@ local function finish(key, outcome, own)
   redis.call('PEXPIRE', told, TOLD_KEPT)
 end
 
--- Notices that an old process has ended the round.
+-- Notices that an old process has ended the round, or that one of the two keys was deleted or evicted
+-- alone; what old processes had counted is lost then.
 local function notice_the_end(now)
-  local waiting = redis.call('ZCARD', parties)
-  if waiting > 0 and (arrivals() < waiting or redis.call('PTTL', count) < 0) then
+  local waiting, life = redis.call('ZCARD', parties), redis.call('PTTL', count)
+  if waiting == 0 then
+    if life > 0 then
+      -- Only parties give it an end. They will come again, and may not be counted twice.
+      redis.call('SET', count, '0')
+    end
+  elseif life == -2 then
+    redis.call('SET', count, waiting)
+    keep()
+  elseif life == -1 or arrivals() < waiting then
     for _, operation in ipairs(redis.call('ZRANGE', parties, 0, -1)) do
       redis.call('ZADD', ended, now, operation)
     end
