@@ -7,6 +7,7 @@ until its deadline, and yields after each piece of work what that has shown; add
 import argparse
 import asyncio
 import itertools
+import os
 import random
 import re
 import subprocess
@@ -25,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from tests.history.__main__ import report  # noqa: E402
 from tests.history.runs import WORKLOADS, run  # noqa: E402
 
-RUN_SECONDS = 15.0  # of one history
+RUN_SECONDS = 15.0  # of one history, and of one call of the simulation
+SEEDS_OF_A_CORE = 1 << 40
 
 
 @dataclass
@@ -110,20 +112,32 @@ def histories(deadline: float, seed: int) -> Iterator[Piece]:
 
 
 def simulation(deadline: float, seed: int) -> Iterator[Piece]:
-    """Run schedules of tests/simulation, each with the seed after the last."""
+    """Run schedules of tests/simulation on each core, each with the seed after the last."""
     program = ROOT / "build" / "soak" / "tests" / "simulation" / "dsync_simulation"
+    # Far enough from each other for as long as a soak may be.
+    seeds = [seed + core * SEEDS_OF_A_CORE for core in range(os.cpu_count() or 1)]
     while (left := deadline - time.monotonic()) > 1:
-        command = [str(program), f"--from={seed}", f"--minutes={min(left, RUN_SECONDS) / 60}"]
-        command = [word for option in command for word in option.split("=")]
-        yield Piece(f"simulation from={seed}")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = re.search(r"^(\d+) schedules of (\d+) steps", ended.stdout, re.MULTILINE)
-        if ended.returncode != 0 or found is None:
-            yield Piece("simulation", runs=1, failure=ended.stdout + ended.stderr)
-            return
-        schedules, steps = int(found[1]), int(found[2])
-        seed += schedules
-        yield Piece("simulation", runs=schedules, operations=schedules * steps)
+        minutes = str(min(left, RUN_SECONDS) / 60)
+        yield Piece(f"simulation from={seeds[0]}")
+        group = [
+            subprocess.Popen(
+                [program, "--from", str(first), "--minutes", minutes],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for first in seeds
+        ]
+        for core, process in enumerate(group):
+            shown, _ = process.communicate()
+            found = re.search(r"^(\d+) schedules of (\d+) steps", shown, re.MULTILINE)
+            if process.returncode != 0 or found is None:
+                yield Piece("simulation", runs=1, failure=shown)
+                deadline = 0.0
+                continue
+            schedules, steps = int(found[1]), int(found[2])
+            seeds[core] += schedules
+            yield Piece("simulation", runs=schedules, operations=schedules * steps)
 
 
 def hostile_bytes(deadline: float, seed: int) -> Iterator[Piece]:
@@ -139,20 +153,21 @@ def hostile_bytes(deadline: float, seed: int) -> Iterator[Piece]:
     yield Piece("hostile bytes", runs=inputs, failure=failure)
 
 
-STEPS: list[tuple[str, Step]] = [
-    ("histories", histories),
-    ("simulation", simulation),
-    ("hostile bytes", hostile_bytes),
+# With the part of the time that each gets: in ten minutes, a million schedules of the simulation.
+STEPS: list[tuple[str, Step, float]] = [
+    ("histories", histories, 0.3),
+    ("simulation", simulation, 0.6),
+    ("hostile bytes", hostile_bytes, 0.1),
 ]
 
 
 def soak(minutes: float, seed: int, console: Console) -> Totals:
     """Do all steps, each for its part of the time; show how it goes."""
     totals = Totals(seed, minutes)
-    share = minutes * 60 / len(STEPS)
+    deadline = totals.started
     with Live(totals, console=console, refresh_per_second=2):
-        for number, (name, step) in enumerate(STEPS):
-            deadline = totals.started + (number + 1) * share
+        for name, step, share in STEPS:
+            deadline += minutes * 60 * share
             try:
                 for piece in step(deadline, seed):
                     totals.add(piece)
