@@ -54,7 +54,9 @@ async def go_round(
 
         say("ready")
         await asyncio.gather(*(party() for _ in range(tasks)))
-    say("done")
+        say("done")
+        # With a link that is broken just now, the last confirmations would not leave.
+        await data.blpop([f"{key}-end"])
 
 
 # ---- ends of loops and processes ----

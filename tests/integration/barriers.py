@@ -39,6 +39,12 @@ def arrivals(server: RedisServer, key: str) -> int:
         return int(client.get(count_name(key)) or 0)
 
 
+def let_end(server: RedisServer, key: str, processes: int) -> None:
+    """Let the nodes of `go_round` end."""
+    with peek(server) as client:
+        client.rpush(f"{key}-end", *range(processes))
+
+
 async def until_arrived(server: RedisServer, key: str, count: int) -> None:
     """Wait until so many arrivals are counted."""
     await eventually(lambda: arrivals(server, key) == count, f"{count} arrivals")

@@ -16,6 +16,7 @@ from tests.integration.barriers import (
     arrivals,
     count_name,
     done,
+    let_end,
     start_parties,
     until_arrived,
     until_nothing_is_left,
@@ -50,6 +51,8 @@ async def test_nobody_leaves_a_round_before_all_have_come_a_thousand_times_in_a_
     children = [spawn(barrier_nodes.go_round, *arguments) for _ in range(processes)]
     for child in children:
         await child.expect("done", within=60)
+    let_end(server, key, processes)
+    for child in children:
         assert await child.wait() == 0, child.errors
         assert not [event for event in child.events if event["event"] == "wrong"]
     assert arrivals(server, key) == 0

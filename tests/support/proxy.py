@@ -84,6 +84,19 @@ class Proxy:
         """Send each byte in a packet of its own."""
         self._set(lambda faults: setattr(faults, "byte_by_byte", on))
 
+    def heal(self) -> None:
+        """Deliver everything at once and as it comes from now on."""
+        self.blackhole(False)
+        self._set(Faults.heal)
+
+    def forget_late(self) -> None:
+        """Lose what a client has sent and what was held back when the client gives a link up.
+
+        Else the server gets it after what the client sends over its next connection, as from a
+        network that delivers after a reset (docs/decisions.md, 9 and 47).
+        """
+        self._set(lambda faults: setattr(faults, "forgets_late", True))
+
     def drop_replies(self, after: int = 0, only: Which = "command") -> None:
         """Deliver `after` more replies, swallow the next one and reset its link.
 

@@ -20,6 +20,7 @@ class Faults:
     def __init__(self) -> None:
         self.delay = 0.0
         self.byte_by_byte = False
+        self.forgets_late = False
         self._gates = {"requests": asyncio.Event(), "replies": asyncio.Event()}
         self._deliver: int | None = None
         self._drop_only = "all"
@@ -30,6 +31,12 @@ class Faults:
         for name, gate in self._gates.items():
             if direction in ("both", name):
                 gate.clear() if on else gate.set()
+
+    def heal(self) -> None:
+        """Do nothing any more, but for what is held back."""
+        self.delay = 0.0
+        self.byte_by_byte = False
+        self._deliver = None
 
     def drop(self, after: int, only: str) -> None:
         """Swallow one reply of a kind of link, after so many others."""
@@ -105,7 +112,8 @@ class Link:
 
     def inject(self, data: bytes) -> None:
         """Send the client bytes that did not come from the server."""
-        self._client[1].write(data)
+        if self._client[1] not in self._ended:
+            self._client[1].write(data)
 
     async def _forward(
         self, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -142,6 +150,8 @@ class Link:
                 items = see(data) if data else [b""]
             except OSError as error:
                 data, items = b"", [error]
+            if direction == "requests" and not data and self._faults.forgets_late:
+                self.cut()
             due = asyncio.get_running_loop().time() + self._faults.delay
             for item in items:
                 queue.put_nowait((due, item))
