@@ -93,13 +93,9 @@ class Server:
         problem: OSError | None = None
         for family, _, _, _, target in await _resolved(address):
             try:
-                sock = await self._connected_socket(family, target)
+                return await self._connected_socket(family, target)
             except OSError as error:
                 problem = problem or error
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._keep_alive(sock)
-                return sock
         raise problem or OSError(f"{address[0]!r} has no address")
 
     async def _connected_socket(self, family: int, target: Any) -> socket.socket:
@@ -107,6 +103,9 @@ class Server:
         try:
             sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, target)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._keep_alive(sock)
         except BaseException:
             sock.close()
             raise

@@ -77,6 +77,8 @@ class Links:
             self._owner.received(self._owner.core.received(link.channel, size))
 
     def link_readable(self, link: SocketLink) -> None:
+        if link not in self._links:
+            return
         try:
             events = self._owner.core.receive(link.channel, link.fileno())
         except OSError as error:

@@ -150,6 +150,7 @@ class SocketLink:
     def close(self) -> None:
         """Send what is left, then end the connection."""
         self._closing = True
+        self._loop.remove_reader(self._socket.fileno())
         if not self._writing:
             self._send()
 
