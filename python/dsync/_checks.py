@@ -32,6 +32,12 @@ def check_seconds(name: str, value: object, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be finite and greater than 0, but is {value!r}")
 
 
+def check_fair(value: object) -> None:
+    """Refuse what is not one of the two kinds of fairness."""
+    if value not in ("bounded", "strict"):
+        raise ValueError(f"fair must be 'bounded' or 'strict', but is {value!r}")
+
+
 def check_count(name: str, value: object, least: int) -> None:
     """Refuse what is not a whole number, or too small."""
     if isinstance(value, bool) or not isinstance(value, int):

@@ -167,9 +167,9 @@ class Leased(Primitive):
         if hold.lost or session.closed:
             session.abandon(hold.operation)
             raise LockLostError(self._lost_text())
-        session.core.release(hold.operation)
         try:
-            outcome = await session.result_of(hold.operation)
+            pending = session.release(hold.operation)
+            outcome = _core.RELEASED if pending is None else await pending
         except OperationFailedError as failure:
             raise translated(failure, "release", self._key) from None
         if outcome != _core.RELEASED:

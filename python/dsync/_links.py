@@ -29,8 +29,8 @@ class Owner(Protocol):
     core: _core.Session
     closed: bool
 
-    def deliver(self, events: list[_core._Event]) -> None: ...
-    def received(self, events: list[_core._Event]) -> None: ...
+    def deliver(self) -> None: ...
+    def received(self) -> None: ...
     def fail_all(self, error: OperationFailedError) -> None: ...
     def flush(self) -> None: ...
 
@@ -74,24 +74,26 @@ class Links:
 
     def link_received(self, link: StreamLink, size: int) -> None:
         if link in self._links:
-            self._owner.received(self._owner.core.received(link.channel, size))
+            try:
+                self._owner.core.received(link.channel, size)
+            finally:
+                self._owner.received()
 
     def link_readable(self, link: SocketLink) -> None:
         if link not in self._links:
             return
         try:
-            events = self._owner.core.receive(link.channel, link.fileno())
+            if not self._owner.core.receive(link.channel, link.fileno()):
+                self.link_lost(link, "the server closed the connection")
         except OSError as error:
             self.link_lost(link, str(error))
-            return
-        if events is None:
-            self.link_lost(link, "the server closed the connection")
-        else:
-            self._owner.received(events)
+        finally:
+            self._owner.received()
 
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
-            self._owner.deliver(self._owner.core.disconnected(reason))
+            self._owner.core.disconnected(reason)
+            self._owner.deliver()
 
     def on_event(self, number: int, error: tuple[int, str] | None) -> None:
         """Learn from the core that the links are healthy or lost."""
@@ -129,7 +131,8 @@ class Links:
                     self._owner.fail_all(error)
                     return
                 except Exception as error:
-                    self._owner.deliver(core.give_up(str(error)))
+                    core.give_up(str(error))
+                    self._owner.deliver()
                 if not core.wants_link(True):
                     return
                 # Only callers with a timeout of their own wait now.
@@ -158,7 +161,8 @@ class Links:
             if healthy.done() and not healthy.cancelled() and healthy.result() is None:
                 raise  # It was cancelled, but the links are good.
             self._abort()
-            self._owner.deliver(self._owner.core.disconnected("the attempt to connect failed"))
+            self._owner.core.disconnected("the attempt to connect failed")
+            self._owner.deliver()
             raise self._judged(error) from None
         finally:
             self._healthy = None

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from string import Formatter
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from dsync import sync
 from dsync._blocking_client import server_of_any
@@ -34,6 +34,7 @@ def locked(
     on_lost: Callable[[Any], Any] | None = None,
     cancel_on_lost: bool = False,
     migration_window: float | None = None,
+    fair: Literal["bounded", "strict"] = "bounded",
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Hold a lock during each call of the decorated function, coroutine function or plain one.
 
@@ -64,6 +65,7 @@ def locked(
         "on_lost": on_lost,
         "cancel_on_lost": cancel_on_lost,
         "migration_window": migration_window,
+        "fair": fair,
     }
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:

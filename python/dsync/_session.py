@@ -12,7 +12,8 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
@@ -49,6 +50,9 @@ class Session:
         for end in (self._loss_reader, self._loss_writer):
             end.setblocking(False)
         loop.add_reader(self._loss_reader, self._on_loss_signal)
+        # What the core tells. It leaves here when it is dealt with, since an exception of a signal
+        # handler may come at any line.
+        self._events: deque[_core._Event] = deque()
         self.core = _core.Session(
             secrets.token_hex(8),
             secrets.randbits(31),
@@ -56,6 +60,7 @@ class Session:
             _PING_INTERVAL,
             self._leases.core,
             self._loss_writer.fileno(),
+            self._events,
         )
         self._pending: dict[int, Pending] = {}
         self._links = Links(self, loop, server, self._leases)
@@ -94,12 +99,27 @@ class Session:
         The future raises OperationFailedError. Cancelling it changes nothing in the core.
         """
         pending = self._pending[operation] = Pending(self)
+        if self.core.idle():
+            return pending
         # A caller that is alone need not wait for others.
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
             self.flush()
         else:
             self._flush_soon()
         return pending
+
+    def release(self, operation: int) -> Pending | None:
+        """Free what an operation holds; gives the future outcome, as `result_of`.
+
+        None is that it has been freed, and a waiter of this loop has it.
+        """
+        try:
+            if not self.core.release(operation):
+                return self.result_of(operation)
+        finally:
+            if self._events:
+                self.deliver()
+        return None
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""
@@ -142,7 +162,10 @@ class Session:
             self._advance()
 
     def _advance(self) -> None:
-        self.deliver(self.core.tick())
+        try:
+            self.core.tick()
+        finally:
+            self.deliver()
         self.flush()
 
     def flush(self) -> None:
@@ -172,38 +195,34 @@ class Session:
 
     # ---- events ----
 
-    def _deliver_at_once(self, events: list[_core._Event]) -> None:
-        """Do as `deliver`, but run the tasks; not while a task is running."""
-        if asyncio.current_task(self.loop) is not None:
-            return self.deliver(events)
-        ready: Iterator[Pending] = iter(())
+    def _deliver_all(self, resume: Callable[[Pending], None]) -> None:
+        """Set the outcomes that have come, and resume the tasks that wait for them.
+
+        What a task that is resumed brings about comes last.
+        """
+        events = self._events
         self._delivering = True
         try:
-            ready = iter(self._complete(events))
-            for pending in ready:
-                pending.resume()
+            while events:
+                operation, number, error = events[0]
+                pending = self._pending.get(operation)
+                if pending is None:
+                    self._on_other_event(operation, number, error)
+                elif not pending.done():
+                    if error is None:
+                        pending.set_result(number)
+                    else:
+                        pending.set_exception(OperationFailedError(*error))
+                self._pending.pop(operation, None)
+                events.popleft()
+                if pending is not None and not pending.cancelled():
+                    resume(pending)
         finally:
             self._delivering = False
-            # Whatever ended the loop's turn (a KeyboardInterrupt), the others have their outcome.
-            for pending in ready:
-                pending.resume_soon()
-
-    def _complete(self, events: list[_core._Event]) -> list[Pending]:
-        """Set the outcomes; gives those whose tasks are to be resumed."""
-        ready: list[Pending] = []
-        for operation, number, error in events:
-            pending = self._pending.pop(operation, None)
-            if pending is None:
-                self._on_other_event(operation, number, error)
-            elif not pending.done():
-                if error is None:
-                    pending.set_result(number)
-                else:
-                    pending.set_exception(OperationFailedError(*error))
-                ready.append(pending)
+            if events:
+                self._dirty = True
         if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
             self._idle.set_result(None)
-        return ready
 
     def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
         if number in (_core.OUTPUT, _core.LINK_READY):
@@ -231,15 +250,22 @@ class Session:
 
     # ---- for the links ----
 
-    def deliver(self, events: list[_core._Event]) -> None:
+    def deliver(self) -> None:
         """Complete what is complete; its tasks run in the next turn of the loop."""
-        for pending in self._complete(events):
-            pending.resume_soon()
-
-    def received(self, events: list[_core._Event]) -> None:
-        """Take what came over a link, run the tasks that waited for it, and send their answer."""
+        if self._delivering:
+            return
         try:
-            self._deliver_at_once(events)
+            self._deliver_all(Pending.resume_soon)
+        finally:
+            if self._dirty:
+                self.loop.call_soon(self._flush_if_dirty)
+
+    def received(self) -> None:
+        """Take what came over a link, run the tasks that waited for it, and send their answer."""
+        # Never in the middle of another task.
+        free = asyncio.current_task(self.loop) is None
+        try:
+            self._deliver_all(Pending.resume if free else Pending.resume_soon)
         finally:
             if self._dirty:
                 self._advance()
@@ -258,9 +284,8 @@ class Session:
         """Fail every caller."""
         for operation in self._pending:
             self.core.abandon(operation)
-        self.deliver(
-            [(operation, _core.FAILED, (error.kind, error.text)) for operation in self._pending]
-        )
+            self._events.append((operation, _core.FAILED, (error.kind, error.text)))
+        self.deliver()
 
     # ---- end ----
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from weakref import ref
 
 from redis.exceptions import RedisError
@@ -55,8 +55,9 @@ class DistributedCondition(Primitive):
     :param acquire_sleep_delay: seconds, >= 0, as with ``DistributedLock``
     :param acquire_timeout: seconds, >= 0, that ``acquire`` and ``async with`` wait for the lock
     :param lease: of the lock, as with ``DistributedLock``; so are ``auto_renew``, ``on_lost``
-        (called with this condition), ``cancel_on_lost`` and ``migration_window``. With the last,
-        old waiters (``aiodistributor``) come first in every other notification
+        (called with this condition), ``cancel_on_lost``, ``migration_window`` and
+        ``fair``. With a window, old waiters (``aiodistributor``) come first in every other
+        notification
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
 
@@ -77,6 +78,7 @@ class DistributedCondition(Primitive):
         on_lost: Callable[[DistributedCondition], Awaitable[None] | None] | None = None,
         cancel_on_lost: bool = False,
         migration_window: float | None = None,
+        fair: Literal["bounded", "strict"] = "bounded",
     ) -> None:
         self._lock = DistributedLock(
             redis,
@@ -88,6 +90,7 @@ class DistributedCondition(Primitive):
             on_lost=_without_owning(self, on_lost) if callable(on_lost) else on_lost,
             cancel_on_lost=cancel_on_lost,
             migration_window=migration_window,
+            fair=fair,
         )
         super().__init__(redis, self._lock._key)
         self._acquire_sleep_delay = acquire_sleep_delay

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dsync import _core
-from dsync._checks import check_key
+from dsync._checks import check_fair, check_key
 from dsync._hold import current_owner
 from dsync._leased import Leased
 from dsync._session import Session
@@ -48,13 +48,16 @@ class DistributedLock(Leased):
     :param migration_window: seconds, >= 0, for which the lock is left free now and then while
         others wait, so that old processes (``aiodistributor``) get it too; 0 never does that. None
         is what the environment variable ``DSYNC_MIGRATION_WINDOW`` says, or 0
+    :param fair: "strict" grants in the exact order of asking. "bounded" lets tasks of one event
+        loop hand the lock on among themselves without the server, which is much faster: up to 16
+        times in a row, within 5 ms, before those of other processes that asked earlier
     :raises TypeError: if an argument is of a wrong type, or ``redis`` is no usable client
     :raises ValueError: if an argument has an impossible value
 
     Source: the document of ``DistributedLock``; everything keyword-only is dsync's.
     """
 
-    __slots__ = ("_token_text",)
+    __slots__ = ("_local", "_token_text")
 
     def __init__(
         self,
@@ -68,8 +71,10 @@ class DistributedLock(Leased):
         on_lost: Callable[[DistributedLock], Awaitable[None] | None] | None = None,
         cancel_on_lost: bool = False,
         migration_window: float | None = None,
+        fair: Literal["bounded", "strict"] = "bounded",
     ) -> None:
         check_key("key", key)
+        check_fair(fair)
         super().__init__(
             redis,
             f"distributed_lock_{key}",
@@ -81,11 +86,19 @@ class DistributedLock(Leased):
             cancel_on_lost=cancel_on_lost,
             migration_window=migration_window,
         )
+        self._local = fair == "bounded"
         self._token_text: str | None = None
 
     @property
     def _token(self) -> str:
         """The UUID that stands in Redis while this object holds the lock."""
+        hold = self._find()
+        if hold is not None and not hold.lost and not hold.session.closed:
+            # It may be that of the object in this process from which it got the lock.
+            return hold.session.core.token(hold.operation)
+        return self._own_token()
+
+    def _own_token(self) -> str:
         if self._token_text is None:
             self._token_text = str(uuid.uuid4())
         return self._token_text
@@ -93,13 +106,14 @@ class DistributedLock(Leased):
     def _start(self, session: Session, queueing: bool, delay: float, timeout: float) -> int:
         return session.core.acquire(
             self._key,
-            self._token_text or self._token,
+            self._token_text or self._own_token(),
             self._lease or 0.0,
             self._auto_renew,
             queueing,
             delay,
             timeout,
             self._window,
+            self._local,
         )
 
     def _begin(self, session: Session, operation: int) -> None:

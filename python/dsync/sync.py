@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import dsync.barrier
 import dsync.condition
@@ -80,6 +80,7 @@ class DistributedLock(BlockingLeased[dsync.lock.DistributedLock]):
         on_lost: Callable[[DistributedLock], None] | None = None,
         cancel_on_lost: bool = False,
         migration_window: float | None = None,
+        fair: Literal["bounded", "strict"] = "bounded",
     ) -> None:
         refuse_cancelling(cancel_on_lost)
         self._async = dsync.lock.DistributedLock(
@@ -91,11 +92,12 @@ class DistributedLock(BlockingLeased[dsync.lock.DistributedLock]):
             auto_renew=auto_renew,
             on_lost=in_a_thread(self, on_lost),
             migration_window=migration_window,
+            fair=fair,
         )
 
     @property
     def _token(self) -> str:
-        return self._async._token
+        return as_caller(lambda: self._async._token)
 
     @property
     def fencing_token(self) -> int:
@@ -194,6 +196,7 @@ class DistributedCondition(Acquirable[dsync.condition.DistributedCondition]):
         on_lost: Callable[[DistributedCondition], None] | None = None,
         cancel_on_lost: bool = False,
         migration_window: float | None = None,
+        fair: Literal["bounded", "strict"] = "bounded",
     ) -> None:
         refuse_cancelling(cancel_on_lost)
         self._async = dsync.condition.DistributedCondition(
@@ -205,6 +208,7 @@ class DistributedCondition(Acquirable[dsync.condition.DistributedCondition]):
             auto_renew=auto_renew,
             on_lost=in_a_thread(self, on_lost),
             migration_window=migration_window,
+            fair=fair,
         )
 
     def _leased(self) -> Leased:

@@ -26,12 +26,13 @@ Channel to_channel(std::size_t number) {
 }  // namespace
 
 Session::Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
-                 std::shared_ptr<Leases> leases, int loss_fd)
+                 std::shared_ptr<Leases> leases, int loss_fd, const py::object& events)
     : leases_(std::move(leases)),
       losses_(std::make_shared<primitives::LossInbox>([loss_fd] { (void)!write(loss_fd, "", 1); })),
       core_(primitives::Session::Options{std::move(name), seed, to_duration(reply_timeout),
                                          to_duration(ping_interval)},
-            leases_->table(), losses_) {}
+            leases_->table(), losses_),
+      append_(events.attr("append")) {}
 
 Session::~Session() { losses_->close(); }
 
@@ -40,19 +41,22 @@ void Session::connected(std::size_t channel, const client::Login& login) {
   core_->client().connected(to_channel(channel), now());
 }
 
-py::list Session::disconnected(const std::string& reason) {
+void Session::disconnected(const std::string& reason) {
   core_->disconnected(reason, now());
-  return events();
+  put_events();
 }
 
-py::list Session::received(std::size_t channel, std::size_t size) {
-  return received(to_channel(channel), buffers_.at(channel).first(size));
+void Session::received(std::size_t channel, std::size_t size) {
+  received(to_channel(channel), buffers_.at(channel).first(size));
 }
 
-py::object Session::receive(std::size_t channel, int fd) {
+bool Session::receive(std::size_t channel, int fd) {
   const auto bytes = driver::receive_some(fd, buffers_.at(channel).bytes);
-  if (bytes) return received(to_channel(channel), *bytes);
-  if (errno == 0) return py::none();
+  if (bytes) {
+    received(to_channel(channel), *bytes);
+    return true;
+  }
+  if (errno == 0) return false;
   PyErr_SetFromErrno(PyExc_OSError);
   throw py::error_already_set();
 }
@@ -66,43 +70,41 @@ bool Session::send(std::size_t channel, int fd) {
   return output.empty();
 }
 
-py::list Session::received(Channel channel, std::span<const char> bytes) {
+void Session::received(Channel channel, std::span<const char> bytes) {
   core_->received(channel, bytes, now());
-  auto result = events();
+  put_events();
   // An answer may bring a deadline of its own: when to ask again.
-  if (core_->deadline() < announced_) {
-    result.append(event(0, static_cast<int>(LinkEvent::kOutput)));
-  }
-  return result;
+  if (core_->deadline() < announced_) put(0, static_cast<int>(LinkEvent::kOutput));
 }
 
-py::list Session::tick() {
+void Session::tick() {
   announced_ = base::kNever;
   core_->tick(now());
-  return events();
+  put_events();
 }
 
-py::list Session::events() {
-  py::list result;
+void Session::put(std::uint64_t operation, std::int64_t number, const base::Error* error) {
+  append_(event(operation, number, error));
+}
+
+void Session::put_events() {
   for (const auto& completion : core_->machine().take_completions()) {
     const bool failed = completion.outcome == Outcome::kFailed;
     const bool answer = completion.outcome == Outcome::kNumber;
-    result.append(event(completion.id,
-                        answer ? completion.number : static_cast<std::int64_t>(completion.outcome),
-                        failed ? &completion.error : nullptr));
+    put(completion.id, answer ? completion.number : static_cast<std::int64_t>(completion.outcome),
+        failed ? &completion.error : nullptr);
   }
   // After the grants, since what was granted may be lost by the time that it is told.
   for (const auto id : core_->machine().take_losses()) {
-    result.append(event(id, static_cast<int>(Outcome::kLost)));
+    put(id, static_cast<int>(Outcome::kLost));
   }
   const auto news = core_->take_link_news();
-  if (news.lost) result.append(event(0, static_cast<int>(LinkEvent::kLost), &*news.lost));
-  if (news.ready) result.append(event(0, static_cast<int>(LinkEvent::kReady)));
-  if (news.healthy) result.append(event(0, static_cast<int>(LinkEvent::kHealthy)));
+  if (news.lost) put(0, static_cast<int>(LinkEvent::kLost), &*news.lost);
+  if (news.ready) put(0, static_cast<int>(LinkEvent::kReady));
+  if (news.healthy) put(0, static_cast<int>(LinkEvent::kHealthy));
   if (!core_->client().output(Channel::kCommands).empty()) {
-    result.append(event(0, static_cast<int>(LinkEvent::kOutput)));
+    put(0, static_cast<int>(LinkEvent::kOutput));
   }
-  return result;
 }
 
 double Session::due_in() {
@@ -110,6 +112,12 @@ double Session::due_in() {
   if (deadline >= announced_) return -1;
   announced_ = deadline;
   return seconds_until(deadline, now());
+}
+
+bool Session::idle() {
+  auto& client = core_->client();
+  return client.ready() && client.all_sent() && !core_->machine().has_completions() &&
+         core_->deadline() >= announced_;
 }
 
 py::object Session::take_output(std::size_t channel) {
@@ -120,7 +128,7 @@ ReceiveBuffer* Session::buffer(std::size_t channel) { return &buffers_.at(channe
 
 std::uint64_t Session::acquire(std::string_view key, std::string_view token, double lease,
                                bool renewed, bool queueing, double poll_delay, double timeout,
-                               double window) {
+                               double window, bool local) {
   const auto time = now();
   return core_->machine().acquire({.key = key,
                                    .token = token,
@@ -129,7 +137,8 @@ std::uint64_t Session::acquire(std::string_view key, std::string_view token, dou
                                    .queueing = queueing,
                                    .poll_delay = to_duration(poll_delay),
                                    .deadline = base::after(time, to_duration(timeout)),
-                                   .window = to_lease(window)},
+                                   .window = to_lease(window),
+                                   .local = local},
                                   time);
 }
 
@@ -228,7 +237,11 @@ std::uint64_t Session::set_event(std::string_view event, bool value) {
   return ask(primitives::set_call(event, value));
 }
 
-void Session::release(std::uint64_t id) { core_->machine().release(id, now()); }
+bool Session::release(std::uint64_t id) {
+  const bool inherited = core_->machine().release(id, now());
+  if (inherited) put_events();
+  return inherited;
+}
 
 void Session::abandon(std::uint64_t id) { core_->machine().abandon(id, now()); }
 
@@ -244,9 +257,9 @@ double Session::valid_for(std::uint64_t id) const {
   return to_seconds(core_->machine().valid_for(id, now()));
 }
 
-py::list Session::give_up(const std::string& reason) {
+void Session::give_up(const std::string& reason) {
   core_->machine().give_up({base::ErrorKind::kConnection, reason});
-  return events();
+  put_events();
 }
 
 void Session::close() {
@@ -258,9 +271,10 @@ void Session::abandon_all() { core_->machine().abandon_all(now()); }
 
 void bind_session(py::module_& module) {
   py::class_<Session>(module, "Session")
-      .def(py::init<std::string, std::uint32_t, double, double, std::shared_ptr<Leases>, int>(),
+      .def(py::init<std::string, std::uint32_t, double, double, std::shared_ptr<Leases>, int,
+                    const py::object&>(),
            py::arg("name"), py::arg("seed"), py::arg("reply_timeout"), py::arg("ping_interval"),
-           py::arg("leases"), py::arg("loss_fd"))
+           py::arg("leases"), py::arg("loss_fd"), py::arg("events"))
       .def("connected", &Session::connected)
       .def("disconnected", &Session::disconnected)
       .def("received", py::overload_cast<std::size_t, std::size_t>(&Session::received))
@@ -268,6 +282,7 @@ void bind_session(py::module_& module) {
       .def("send", &Session::send)
       .def("tick", &Session::tick)
       .def("due_in", &Session::due_in)
+      .def("idle", &Session::idle)
       .def("take_output", &Session::take_output)
       .def("buffer", &Session::buffer, py::return_value_policy::reference_internal)
       .def("acquire", &Session::acquire)
@@ -292,6 +307,7 @@ void bind_session(py::module_& module) {
       .def("end_round", &Session::end_round)
       .def("is_set", &Session::is_set)
       .def("set_event", &Session::set_event)
+      .def("token", &Session::token)
       .def("fence", &Session::fence)
       .def("valid_for", &Session::valid_for)
       .def("give_up", &Session::give_up)

@@ -23,29 +23,34 @@ namespace dsync::bindings {
 // GIL.
 class Session {
  public:
-  // `loss_fd` gets a byte when a renewal finds a lock lost.
+  // `loss_fd` gets a byte when a renewal finds a lock lost. What happens is appended to `events`, a
+  // deque, and stays there until Python has dealt with it: an exception of a signal handler may
+  // come between any two of its lines.
   Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
-          std::shared_ptr<Leases> leases, int loss_fd);
+          std::shared_ptr<Leases> leases, int loss_fd, const py::object& events);
   ~Session();
 
   void connected(std::size_t channel, const client::Login& login);
-  py::list disconnected(const std::string& reason);
+  void disconnected(const std::string& reason);
   // What a transport has written into the buffer.
-  py::list received(std::size_t channel, std::size_t size);
+  void received(std::size_t channel, std::size_t size);
   // Reads from a socket, and sends to it. Nothing of Python comes between the socket and the
   // session, so no exception of a signal handler can make one of them miss what the other saw.
   // Both raise OSError where the connection is broken.
-  py::object receive(std::size_t channel, int fd);  // None: the server has ended it
-  bool send(std::size_t channel, int fd);           // whether everything was sent
-  py::list tick();
+  bool receive(std::size_t channel, int fd);  // false: the server has ended it
+  bool send(std::size_t channel, int fd);     // whether everything was sent
+  void tick();
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
   double due_in();
+  // Whether there is nothing to send, to deliver or to wait for that was not told before.
+  bool idle();
   py::object take_output(std::size_t channel);  // bytes, or None where there are none
   ReceiveBuffer* buffer(std::size_t channel);
 
   std::uint64_t acquire(std::string_view key, std::string_view token, double lease, bool renewed,
-                        bool queueing, double poll_delay, double timeout, double window);
+                        bool queueing, double poll_delay, double timeout, double window,
+                        bool local);
   std::uint64_t acquire_permit(std::string_view key, std::int64_t value, bool bounded, double lease,
                                bool renewed, bool queueing, double poll_delay, double timeout,
                                double window);
@@ -55,7 +60,7 @@ class Session {
   std::uint64_t relock(std::uint64_t held, double poll_delay);
   int rejoin(std::uint64_t id);
   void settle(std::uint64_t id, bool is_used);
-  void release(std::uint64_t id);
+  bool release(std::uint64_t id);
   void abandon(std::uint64_t id);
   void forget(std::uint64_t id);
   std::uint64_t confirm(std::uint64_t id, double lease);
@@ -69,18 +74,20 @@ class Session {
   std::uint64_t end_round(std::string_view barrier, std::string_view word);
   std::uint64_t is_set(std::string_view event);
   std::uint64_t set_event(std::string_view event, bool value);
+  const std::string& token(std::uint64_t id) const { return core_->machine().claim(id).token; }
   std::int64_t fence(std::uint64_t id) const;
   double valid_for(std::uint64_t id) const;
 
-  py::list give_up(const std::string& reason);
+  void give_up(const std::string& reason);
   void abandon_all();
   // Looks after nothing any more, and leaves `loss_fd` alone. Nothing may be called after it.
   void close();
   bool wants_link(bool awaited) const { return core_->machine().wants_link(awaited); }
 
  private:
-  py::list events();
-  py::list received(client::Channel channel, std::span<const char> bytes);
+  void put(std::uint64_t operation, std::int64_t number, const base::Error* error = nullptr);
+  void put_events();
+  void received(client::Channel channel, std::span<const char> bytes);
   std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
                      double poll_delay);
   std::uint64_t ask(primitives::Question question);
@@ -88,6 +95,7 @@ class Session {
   std::shared_ptr<Leases> leases_;
   std::shared_ptr<primitives::LossInbox> losses_;
   ForkOwned<primitives::Session> core_;
+  py::object append_;
   base::Time announced_ = base::kNever;  // what due_in() told last
   std::array<ReceiveBuffer, 2> buffers_;
 };

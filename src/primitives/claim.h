@@ -31,12 +31,13 @@ inline constexpr base::Duration kHandOverLease = std::chrono::seconds(5);
 // of a loss.
 inline constexpr base::Duration kCheckInterval = std::chrono::seconds(10);
 
-// Shared by the session's thread and the renewal thread; all but `valid_until` is constant.
+// Shared by the session's thread and the renewal thread; all but `id` and `valid_until` is
+// constant.
 struct Claim {
-  OperationId id;
-  std::string key;        // the main key, as it stands in Redis
-  std::string token;      // of the lock object
-  std::string operation;  // "<session>:<id>", as the scripts know it
+  std::atomic<OperationId> id{0};  // whose it is, now
+  std::string key;                 // the main key, as it stands in Redis
+  std::string token;               // of the lock object
+  std::string operation;  // "<session>:<id>", as the scripts know it: of whom the server granted it
   base::Duration lease;   // kNoExpiry, or > 0
   bool renewed;           // whether the lease is renewed while the claim is held
   Kind kind = Kind::kLock;

@@ -52,13 +52,15 @@ OperationId Machine::acquire(const Request& request, base::Time now) {
   operation.queueing = request.queueing;
   operation.poll_delay = request.poll_delay;
   operation.deadline = request.deadline;
+  // What leaves the lock free for old processes must not keep it from them either.
+  operation.local = request.local && request.queueing && request.window == base::Duration::zero();
   return begin_waiting(std::move(claim), std::move(operation), now);
 }
 
 OperationId Machine::relock(OperationId held, base::Duration poll_delay, base::Time now) {
   const auto& former = *operations_.at(held).claim;
   // Nothing renews it from here on: it may be given back at any moment.
-  leases_->remove(former);
+  stop_holding(former);
   auto claim = std::make_shared<Claim>();
   claim->key = former.key;
   claim->token = former.token;
@@ -70,7 +72,9 @@ OperationId Machine::relock(OperationId held, base::Duration poll_delay, base::T
   operation.queueing = true;
   operation.poll_delay = poll_delay;
   operation.subject = held;
-  return begin_waiting(std::move(claim), std::move(operation), now);
+  const auto id = begin_waiting(std::move(claim), std::move(operation), now);
+  call_oldest(former.key, now);
+  return id;
 }
 
 OperationId Machine::begin_waiting(std::shared_ptr<Claim> claim, Operation operation,
@@ -82,6 +86,7 @@ OperationId Machine::begin_waiting(std::shared_ptr<Claim> claim, Operation opera
   auto& added = operations_.emplace(id, std::move(operation)).first->second;
   if (added.deadline != base::kNever) deadlines_.emplace(added.deadline, id);
   if (has_topic(added.claim->kind)) topics_.add(id, *added.claim, now);
+  if (added.local) join_local_queue(id, added, now);
   send(id, added, now);
   return id;
 }
@@ -120,9 +125,13 @@ void Machine::settle(OperationId id, bool is_used, base::Time now) {
   send(notification, added, now);
 }
 
-void Machine::release(OperationId id, base::Time now) {
+bool Machine::release(OperationId id, base::Time now) {
   auto& operation = operations_.at(id);
-  leases_->remove(*operation.claim);
+  if (hand_on(id, operation, now)) {
+    operations_.erase(id);
+    return true;
+  }
+  stop_holding(*operation.claim);
   if (operation.state == State::kLost) {
     // The loss stands, whatever the server says now; but nothing of it may stay there.
     complete(id, Outcome::kNotHeld);
@@ -131,6 +140,8 @@ void Machine::release(OperationId id, base::Time now) {
   operation.state = State::kReleasing;
   operation.released = true;
   send(id, operation, now);
+  call_oldest(operation.claim->key, now);
+  return false;
 }
 
 void Machine::abandon(OperationId id, base::Time now) {
@@ -143,9 +154,14 @@ void Machine::abandon(OperationId id, base::Time now) {
     case State::kHeld:
     case State::kTold:
     case State::kLost:
-      leases_->remove(*it->second.claim);
+      if (hand_on(id, it->second, now)) {
+        operations_.erase(id);
+        return;
+      }
+      stop_holding(*it->second.claim);
       it->second.state = State::kReleasing;
-      return send(id, it->second, now);
+      send(id, it->second, now);
+      return call_oldest(it->second.claim->key, now);
     case State::kReleasing:
     case State::kAsking:
       return;
@@ -155,7 +171,7 @@ void Machine::abandon(OperationId id, base::Time now) {
 void Machine::forget(OperationId id) {
   const auto it = operations_.find(id);
   if (it == operations_.end() || !it->second.rests()) return;
-  leases_->remove(*it->second.claim);
+  stop_holding(*it->second.claim);
   operations_.erase(it);
 }
 
@@ -211,7 +227,7 @@ void Machine::lose(OperationId id) {
   if (it == operations_.end() || it->second.state != State::kHeld) return;
   it->second.state = State::kLost;
   it->second.claim->invalidate();
-  leases_->remove(*it->second.claim);
+  stop_holding(*it->second.claim);
   lost_.push_back(id);
 }
 
@@ -244,6 +260,7 @@ void Machine::forget_all() {
   plan_.clear();
   notification_plan_.clear();
   topics_.clear();
+  local_.clear();
 }
 
 bool Machine::wants_link(bool awaited) const {
@@ -263,6 +280,8 @@ void Machine::grant(OperationId id, Operation& operation, std::int64_t fence, ba
   operation.state = State::kHeld;
   operation.granted = true;
   operation.fence = fence;
+  operation.since = now;
+  if (operation.local) local_.hold(claim->key, id);
   claim->extend_to(claim->lease_end(from, lease));
   leases_->add(claim, losses_, claim->next_renewal(from, lease));
   complete(id, Outcome::kGranted);
@@ -321,6 +340,7 @@ void Machine::stop_waiting(OperationId id, const Operation& operation, base::Tim
   plan(operation).remove(operation.claim->key, id);
   plan(operation).remove(operation.claim->operation, id);
   if (has_topic(operation.claim->kind)) topics_.remove(id, *operation.claim, now);
+  if (operation.local) local_.leave(operation.claim->key, id);
 }
 
 // ---- time and links ----
@@ -357,12 +377,17 @@ void Machine::tick(base::Time now) {
       if (!operation.in_flight) send(id, operation, now);
     }
   }
+  for (const auto id : local_.take_due(now)) {
+    const auto it = operations_.find(id);
+    if (it != operations_.end()) go_to_server(id, it->second, now);
+  }
   topics_.tick(now);
 }
 
 base::Time Machine::deadline() const {
   const auto first = deadlines_.empty() ? base::kNever : deadlines_.begin()->first;
-  return std::min({first, plan_.next(), notification_plan_.next(), topics_.deadline()});
+  return std::min(
+      {first, plan_.next(), notification_plan_.next(), topics_.deadline(), local_.next()});
 }
 
 }  // namespace dsync::primitives

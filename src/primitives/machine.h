@@ -29,6 +29,7 @@
 #include "client/client.h"
 #include "primitives/claim.h"
 #include "primitives/lease_table.h"
+#include "primitives/local_queues.h"
 #include "primitives/operation.h"
 #include "primitives/poll_plan.h"
 #include "primitives/topics.h"
@@ -56,6 +57,7 @@ class Machine {
     bool bounded = false;     // of a semaphore
     std::int64_t number = 0;  // value of a semaphore, parties of a barrier
     base::Duration window{};  // for old processes while a fleet migrates; zero: none
+    bool local = false;       // of a lock: may change hands within this session for a while
   };
 
   // Waits for what the request is about. Completes with kGranted, kBusy, kTimedOut, kFailed, and,
@@ -75,9 +77,10 @@ class Machine {
   // it may say that the notification `is_used`, or else goes to another waiter.
   void settle(OperationId id, bool is_used, base::Time now);
 
-  // Frees what acquire() was granted. Completes, under the same id, with kReleased, kNotHeld,
-  // kOverLimit or kFailed. Precondition: `id` was granted, and neither released nor abandoned.
-  void release(OperationId id, base::Time now);
+  // Frees what acquire() was granted. Returns true where a waiter of this session has inherited it,
+  // which is granted then; else completes, under the same id, with kReleased, kNotHeld, kOverLimit
+  // or kFailed. Precondition: `id` was granted, and neither released nor abandoned.
+  bool release(OperationId id, base::Time now);
 
   // Nobody waits for `id` any more: what it has or may get is given back without a completion.
   void abandon(OperationId id, base::Time now);
@@ -101,6 +104,8 @@ class Machine {
   bool holds(OperationId id) const;
 
   // Of an operation that was granted.
+  // As the server knows it: where it was inherited, that of the one to which the server granted it.
+  const Claim& claim(OperationId id) const { return *operations_.at(id).claim; }
   std::int64_t fence(OperationId id) const { return operations_.at(id).fence; }
   base::Duration valid_for(OperationId id, base::Time now) const;
 
@@ -129,6 +134,7 @@ class Machine {
   void tick(base::Time now);
   base::Time deadline() const;
 
+  bool has_completions() const { return !completions_.empty(); }
   std::vector<Completion> take_completions() { return std::exchange(completions_, {}); }
 
  private:
@@ -171,6 +177,18 @@ class Machine {
   void stop_waiting(OperationId id, const Operation& operation, base::Time now);
   PollPlan& plan(const Operation& operation);
 
+  // Within the session (machine_local.cc).
+  bool may_inherit(const Operation& operation, base::Time now) const;
+  void join_local_queue(OperationId id, Operation& operation, base::Time now);
+  // Gives the lock to the oldest waiter here, if that is due; `operation` has no claim any more
+  // then.
+  bool hand_on(OperationId id, Operation& operation, base::Time now);
+  void leave_queue(const Operation& operation, base::Time now);
+  // The lock is no longer held here: its oldest waiter asks the server.
+  void call_oldest(const std::string& key, base::Time now);
+  void go_to_server(OperationId id, Operation& operation, base::Time now);
+  void stop_holding(const Claim& claim);
+
   client::Client& client_;
   const std::string session_;
   const std::shared_ptr<LeaseTable> leases_;
@@ -182,6 +200,7 @@ class Machine {
   PollPlan
       notification_plan_;  // of those that wait for a notification; the key is that of the lock
   Topics topics_;
+  LocalQueues local_;
   std::vector<OperationId> lost_;  // found by a confirmation
   std::vector<Completion> completions_;
 };

@@ -71,7 +71,7 @@ client::Cookie Machine::cookie(OperationId id, Verb verb) {
 // ---- commands ----
 
 void Machine::send(OperationId id, Operation& operation, base::Time now) {
-  if (!client_.ready() || must_listen_first(operation)) return;
+  if (operation.stays || !client_.ready() || must_listen_first(operation)) return;
   operation.in_flight = send_in_state(id, operation, now);
 }
 

@@ -76,7 +76,11 @@ struct Operation {
   base::Time reference = base::kNever;
   std::int64_t server_us = 0;
   std::int64_t fence = 0;  // of a held lock: its fencing token
+  base::Time since{};  // when its waiting at the server began; of a held lock: when it was granted
+  int turn = 0;        // of a held lock: how often it has changed hands here since then
   bool queueing = false;
+  bool local = false;              // may hand a lock on, and inherit it, without the server
+  bool stays = false;              // away from the server, waiting to inherit
   bool in_flight = false;          // a command of it has no answer yet
   bool queued = false;             // the server said so
   bool orphan = false;             // nobody waits for the completion

@@ -63,7 +63,8 @@ void Caller::acquire(Input& input) {
                                      .kind = kind,
                                      .bounded = (traits & 4) != 0,
                                      .number = 2,
-                                     .window = input.pick(kWindows)},
+                                     .window = input.pick(kWindows),
+                                     .local = kind == Kind::kLock && (traits & 8) != 0},
                                     now_);
   begin(id, {Phase::kWaiting, kind, is_held, lease});
 }
@@ -140,7 +141,8 @@ void Caller::use_held(Input& input, Records::iterator it) {
   switch (input.choice(7)) {
     case 0:
       record.phase = Phase::kReleasing;
-      return machine().release(id, now_);
+      if (machine().release(id, now_)) end(id);
+      return;
     case 1:
       machine().abandon(id, now_);
       return end(id);

@@ -28,7 +28,9 @@ def unchecked_lease(port: int) -> None:
     def start(self: Any, session: Session, queueing: bool, delay: float, timeout: float) -> int:
         self._doubtful = 0.0  # Else such a short lease is made longer at once.
         key, token, window = self._key, self._token, self._window
-        return session.core.acquire(key, token, SHORT, False, queueing, delay, timeout, window)
+        return session.core.acquire(
+            key, token, SHORT, False, queueing, delay, timeout, window, False
+        )
 
     def valid_for(self: Leased) -> float:
         return (self._lease or 0.0) if self._holds else 0.0

@@ -46,9 +46,9 @@ class Worker:
         """Whether the run is over."""
         return self.stop.exists()
 
-    def make(self, name: str, key: str, *arguments: Any) -> Any:
+    def make(self, name: str, key: str, *arguments: Any, **options: Any) -> Any:
         """Make a primitive with the lease of the run."""
-        return self.face.make(name, self.client, key, *arguments, lease=self.lease)
+        return self.face.make(name, self.client, key, *arguments, lease=self.lease, **options)
 
 
 async def acquire(worker: Worker, primitive: Any, key: str, fenced: bool = True) -> int:
@@ -133,7 +133,7 @@ async def use_permits(worker: Worker) -> None:
 
 async def stand_in_line(worker: Worker) -> None:
     """Hold a lock for a moment, again and again, so that there is always a queue."""
-    lock = worker.make("DistributedLock", worker.key)
+    lock = worker.make("DistributedLock", worker.key, fair="strict")
     while not worker.stopping:
         hold = await acquire(worker, lock, worker.key)
         if hold:

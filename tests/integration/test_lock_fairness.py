@@ -81,7 +81,7 @@ async def test_sessions_get_the_lock_in_the_order_they_asked(
         await redis.set(lock_name(key), "taken")
         tasks = []
         for number in range(20):
-            lock = DistributedLock(clients[number * 3 % 5], key, 0.02)
+            lock = DistributedLock(clients[number * 3 % 5], key, 0.02, fair="strict")
             tasks.append(asyncio.create_task(enter(lock, number, order)))
             await until_queued(server, key, number + 1)
         await redis.delete(lock_name(key))
@@ -230,8 +230,8 @@ async def test_a_cancelled_waiter_keeps_nobodys_place(
 
 
 async def test_one_release_wakes_one_waiter(server: RedisServer, redis: Redis, key: str) -> None:
-    first = DistributedLock(redis, key, NEVER)
-    locks = [DistributedLock(redis, key, NEVER) for _ in range(20)]
+    first = DistributedLock(redis, key, NEVER, fair="strict")
+    locks = [DistributedLock(redis, key, NEVER, fair="strict") for _ in range(20)]
     await first.acquire()
     waiters = await start_waiters(server, key, *locks)
     for number, lock in enumerate([first, *locks[:-1]]):

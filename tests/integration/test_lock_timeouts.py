@@ -223,7 +223,7 @@ async def test_timeouts_and_hand_overs_at_the_same_moment_lose_no_grant(
         lock = DistributedLock(redis, key, NEVER)
         for turn in range(20):
             try:
-                await lock.acquire(acquire_timeout=0.0005 * (1 + (number + turn) % 8))
+                await lock.acquire(acquire_timeout=0.0005 * 2 ** ((number + turn) % 9))
             except TimeoutError:
                 continue
             granted += 1

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -93,7 +94,12 @@ def resident() -> int:
 
 def live_long(url: str, key: str, times: int) -> None:
     """Acquire and release, from threads that come and go, and count what is left."""
-    with sync.DistributedLock(url, f"{key}-held"):
+    with sync.DistributedLock(url, f"{key}-held", lease=6) as held:
+        # The first renewal opens a connection of its own.
+        while held.valid_for() > 5:
+            time.sleep(0.05)
+        while held.valid_for() < 5:
+            time.sleep(0.05)
         lock = sync.DistributedLock(url, key)
         counts = []
         for _ in range(3):

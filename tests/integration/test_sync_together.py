@@ -54,11 +54,11 @@ async def test_tasks_threads_and_processes_wait_in_one_queue(
     order: list[tuple[int, str]] = []
 
     def in_thread() -> None:
-        with patient(server, key) as lock:
+        with sync.DistributedLock(server.url, key, NEVER, fair="strict") as lock:
             order.append((lock.fencing_token, "thread"))
 
     async def in_task() -> None:
-        async with dsync.DistributedLock(server.url, key, NEVER) as lock:
+        async with dsync.DistributedLock(server.url, key, NEVER, fair="strict") as lock:
             order.append((lock.fencing_token, "task"))
 
     holder = dsync.DistributedLock(server.url, key)

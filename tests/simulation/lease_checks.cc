@@ -7,10 +7,6 @@
 
 namespace dsync::simulation {
 
-std::string LeaseChecks::name_of(const Hold& hold) {
-  return hold.node->name() + ':' + std::to_string(hold.id);
-}
-
 // ---- the server's side ----
 
 void LeaseChecks::note_grant(const std::string& key, const std::string& operation,
@@ -20,7 +16,7 @@ void LeaseChecks::note_grant(const std::string& key, const std::string& operatio
   // A late command of a holder takes the lock again that the server had forgotten. So its belief is
   // true again, though its token is that of the first grant (docs/decisions.md, 9).
   for (auto& hold : holds_) {
-    if (name_of(hold) != operation) continue;
+    if (hold.operation != operation) continue;
     hold.epoch = epoch(key);
     hold.limit = base::kNever;
   }
@@ -55,15 +51,17 @@ std::vector<LeaseChecks::Hold>::iterator LeaseChecks::find(Node& node, Operation
 }
 
 void LeaseChecks::begin_hold(Node& node, OperationId id, const std::string& key) {
-  const auto operation = node.name() + ':' + std::to_string(id);
+  const auto& operation = node.machine().claim(id).operation;
   const auto token = token_of(node, id);
   const auto& grants = grants_[operation];
-  if (std::ranges::find(grants, token, &Grant::token) == grants.end()) {
+  const auto is_its = [&](const Grant& grant) { return is_by(grant.token, token); };
+  if (std::ranges::none_of(grants, is_its)) {
     throw Violation(operation + " believes that it holds " + key + " by a grant \"" + token +
                     "\" which the server never gave it");
   }
   // Where the server lost data, and granted it again since, the client has the older token.
-  holds_.push_back({&node, id, key, grants.back().epoch});
+  holds_.push_back({&node, id, key, operation, grants.back().epoch});
+  note_use(holds_.back(), token);
   limit_belief(holds_.back());
   world_.trace(node.name(), [&] { return "holds " + key + " by " + operation; });
 }
@@ -82,7 +80,7 @@ void LeaseChecks::hold_was_lost(Node& node, OperationId id) {
   const auto hold = *it;
   holds_.erase(it);
   if (hold.epoch == epoch(hold.key) && node.now() < hold.valid) {
-    throw Violation(name_of(hold) + " lost " + hold.key + ' ' + show(hold.valid - node.now()) +
+    throw Violation(hold.operation + " lost " + hold.key + ' ' + show(hold.valid - node.now()) +
                     " before the end of its lease");
   }
 }
@@ -107,11 +105,11 @@ void LeaseChecks::check() {
                      ? base::kNever
                      : base::after(now, hold.node->machine().valid_for(hold.id, now));
     if (hold.valid > hold.limit) {
-      throw Violation(name_of(hold) + " believes that it holds " + hold.key +
+      throw Violation(hold.operation + " believes that it holds " + hold.key +
                       ", which the server has lost");
     }
     if (++counts[{hold.key, hold.epoch}] > capacity()) {
-      throw Violation(name_of(hold) + " holds " + hold.key + " too: more than may at a time");
+      throw Violation(hold.operation + " holds " + hold.key + " too: more than may at a time");
     }
   }
 }

@@ -38,26 +38,31 @@ class LeaseChecks : public Checks {
     std::uint64_t epoch;  // the losses of data before it
   };
 
+  struct Hold {
+    Node* node;
+    OperationId id;
+    std::string key;
+    std::string operation;  // to which the server granted it
+    std::uint64_t epoch;
+    base::Time valid{};               // until when it was believed at the last look
+    base::Time limit = base::kNever;  // where its data was lost: when it must have been heard of
+  };
+
   // How many may hold at a time.
   virtual std::size_t capacity() const = 0;
   // What the client shows of its grant.
   virtual std::string token_of(Node& node, OperationId id) const = 0;
+  // Whether one that was granted `grant` may show `token`.
+  virtual bool is_by(const std::string& grant, const std::string& token) const {
+    return token == grant;
+  }
+  virtual void note_use(const Hold&, const std::string&) {}
   // Whose holders lose what they have when this key is lost; empty: nobody.
   virtual std::string main_key_of(std::string_view key) const = 0;
 
   void note_grant(const std::string& key, const std::string& operation, const std::string& token);
 
  private:
-  struct Hold {
-    Node* node;
-    OperationId id;
-    std::string key;
-    std::uint64_t epoch;
-    base::Time valid{};               // until when it was believed at the last look
-    base::Time limit = base::kNever;  // where its data was lost: when it must have been heard of
-  };
-
-  static std::string name_of(const Hold& hold);
   bool is_believed(const Hold& hold) const;
   std::uint64_t epoch(std::string_view key) const;
   void limit_belief(Hold& hold) const;

@@ -64,7 +64,8 @@ void LeasedTask::acquire() {
        .deadline = has_timeout ? base::after(now, random.pick(kPatience)) : base::kNever,
        .kind = is_permit() ? primitives::Kind::kPermit : primitives::Kind::kLock,
        .bounded = plan.bounded,
-       .number = plan.value},
+       .number = plan.value,
+       .local = plan.local},
       now);
   node_.route(id_, *this);
   state_ = State::kWaiting;
@@ -162,7 +163,7 @@ void LeasedTask::add_slot() {
 void LeasedTask::release() {
   world_.trace(node_.name(), [&] { return "releases " + std::to_string(id_); });
   state_ = State::kReleasing;
-  node_.machine().release(id_, node_.now());
+  if (node_.machine().release(id_, node_.now())) end_round();
 }
 
 // Only a counter that was lost may have more free slots than there were.

@@ -84,6 +84,22 @@ std::string LockChecks::token_of(Node& node, OperationId id) const {
   return digits.insert(0, kDigits - std::min(kDigits, digits.size()), '0');
 }
 
+bool LockChecks::is_by(const std::string& grant, const std::string& token) const {
+  return token >= grant && std::stoll(token) - std::stoll(grant) <= primitives::kLocalTurns;
+}
+
+// Those that inherit one after the other have growing tokens, and the server's next is greater.
+void LockChecks::note_use(const Hold& hold, const std::string& token) {
+  auto& used = last_used_[hold.operation];
+  if (token <= used) {
+    throw Violation("the fencing token of " + hold.key + " did not grow: " + token + " after " +
+                    used);
+  }
+  used = token;
+  auto& last = last_digits_[hold.key];
+  last = std::max(last, token);
+}
+
 std::string LockChecks::main_key_of(std::string_view key) const {
   // "{main}:dsync:fence" belongs to "main".
   if (key.ends_with(kFenceEnd))

@@ -20,6 +20,8 @@ class LockChecks : public LeaseChecks {
  protected:
   std::size_t capacity() const override { return 1; }
   std::string token_of(Node& node, OperationId id) const override;
+  bool is_by(const std::string& grant, const std::string& token) const override;
+  void note_use(const Hold& hold, const std::string& token) override;
   std::string main_key_of(std::string_view key) const override;
 
  private:
@@ -37,6 +39,7 @@ class LockChecks : public LeaseChecks {
   std::string own_;     // the operation that the script is about
   std::string former_;  // the one that had the lock before a relock
   std::map<std::string, std::string, std::less<>> last_digits_;  // by lock
+  std::map<std::string, std::string, std::less<>> last_used_;    // by operation of the server
 };
 
 }  // namespace dsync::simulation

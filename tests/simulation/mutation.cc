@@ -27,7 +27,7 @@ const std::vector<Mutation>& all() {
        "the fencing token does not grow within a second",
        {{"", "local digits = clock[1] .. string.sub('00000' .. clock[2], -6)",
          "local digits = clock[1] .. '000000'"},
-        {"", "if latest and latest >= digits then", "if false then"}}},
+        {"", "if last and last + LOCAL_TURNS >= tonumber(digits) then", "if false then"}}},
       {"keep-place",
        Subject::kLock,
        "a withdrawal leaves the lock with the operation that it was granted to meanwhile",

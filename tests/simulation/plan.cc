@@ -54,6 +54,8 @@ Plan plan_of(Random& random, const std::vector<Subject>& subjects) {
     plan.faults.push_back(
         static_cast<Fault>(random.below(static_cast<std::uint64_t>(Fault::kCount))));
   }
+  plan.local = random.one_in(2);
+  if (plan.local) plan.tasks += random.below(3);
   // Nothing ends a lock without lease whose holder is gone.
   if (plan.lease == base::Duration(0)) std::erase(plan.faults, Fault::kCrash);
   return plan;

@@ -37,6 +37,7 @@ struct Plan {
   std::int64_t value = 0;  // of a semaphore; the parties of a barrier
   bool bounded = false;    // of a semaphore
   base::Duration poll_delay;
+  bool local = false;  // of a lock: changes hands within a process
   Weather weather;
   std::vector<Fault> faults;
 };

@@ -55,6 +55,7 @@ LEASED: Parameters = [
     ("cancel_on_lost", False),
     ("migration_window", None),
 ]
+FAIR = ("fair", "bounded")
 HELD = {"acquire", "release", "locked", "try_acquire", "owned", "extend", "valid_for", "lost"}
 
 
@@ -85,10 +86,10 @@ def test_the_package_says_that_it_is_typed() -> None:
 @pytest.mark.parametrize(
     ("primitive", "positional", "keyword_only"),
     [
-        (dsync.DistributedLock, ["redis", "key", *SLEEP], LEASED),
+        (dsync.DistributedLock, ["redis", "key", *SLEEP], [*LEASED, FAIR]),
         (dsync.DistributedSemaphore, ["redis", "key", "value", *SLEEP], LEASED),
         (dsync.DistributedBoundedSemaphore, ["redis", "key", "value", *SLEEP], LEASED),
-        (dsync.DistributedCondition, ["redis", "key", *SLEEP], LEASED),
+        (dsync.DistributedCondition, ["redis", "key", *SLEEP], [*LEASED, FAIR]),
         (dsync.DistributedBarrier, ["redis", "key", "parties"], []),
         (dsync.DistributedEvent, ["redis", "name", ("consumer_timeout", 5)], []),
     ],

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "primitives/local_queues.h"
 #include "support/lock_calls.h"
 
 namespace dsync::tests {
@@ -163,14 +164,15 @@ TEST_F(AcquireScriptTest, FindsAQueueWithoutAFence) {
 
 TEST_F(AcquireScriptTest, TokensGrowWhateverTheClockSays) {
   const auto ahead = server_us() + 3'600'000'000;
+  const auto step = primitives::kLocalTurns + 1;
   redis_({"SET", kFence, std::to_string(ahead) + " z:1"});
-  EXPECT_EQ(fence_in(acquire()), ahead + 1);
+  EXPECT_EQ(fence_in(acquire()), ahead + step);
   Inbox inbox(server_, "b");
   acquire({.operation = "b:1"});
   release();
-  EXPECT_EQ(inbox.message().substr(4, 16), std::to_string(ahead + 2));
+  EXPECT_EQ(inbox.message().substr(4, 16), std::to_string(ahead + 2 * step));
   release({.operation = "b:1"});
-  EXPECT_EQ(fence_in(acquire({.operation = "c:1"})), ahead + 3);
+  EXPECT_EQ(fence_in(acquire({.operation = "c:1"})), ahead + 3 * step);
 }
 
 TEST_F(AcquireScriptTest, AQueueThatNobodyAsksAboutGoesAway) {

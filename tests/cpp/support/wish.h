@@ -20,6 +20,7 @@ struct Wish {
   bool bounded = false;
   std::int64_t number = 0;
   base::Duration window{};
+  bool local = false;
 };
 
 // The views of the request live as long as the wish.
@@ -34,7 +35,8 @@ inline primitives::Machine::Request request_of(const Wish& wish, base::Time now)
           .kind = wish.kind,
           .bounded = wish.bounded,
           .number = wish.number,
-          .window = wish.window};
+          .window = wish.window,
+          .local = wish.local};
 }
 
 }  // namespace dsync::tests

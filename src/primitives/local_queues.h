@@ -1,0 +1,60 @@
+// Who of one session wants a lock, and who has it: what one of them frees, the next may get without
+// the server, as long as that takes nothing from other processes but a moment.
+#pragma once
+
+#include <deque>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "primitives/claim.h"
+
+namespace dsync::primitives {
+
+// How often in a row a lock may change hands here after a grant of the server. Each takes a fencing
+// token of its own, so count_fence.lua leaves that many free behind each of its grants.
+inline constexpr int kLocalTurns = 16;
+
+// How long after such a grant it may: others that asked before may have to wait for so long.
+inline constexpr base::Duration kLocalTime = std::chrono::milliseconds(5);
+
+// How long a waiter stays away from the server's queue where it may inherit.
+inline constexpr base::Duration kStayTime = std::chrono::milliseconds(20);
+
+class LocalQueues {
+ public:
+  void wait(const std::string& key, OperationId id) { queues_[key].waiters.insert(id); }
+  void leave(const std::string& key, OperationId id);
+
+  // The one that has waited longest; 0: nobody waits.
+  OperationId oldest(const std::string& key) const;
+
+  void hold(const std::string& key, OperationId id) { queues_[key].holder = id; }
+  void free(const std::string& key, OperationId id);
+  // 0: nobody here.
+  OperationId holder(const std::string& key) const;
+
+  // Notes that `id` is not to stay away from the server after `until`, which never gets earlier.
+  void stay_until(base::Time until, OperationId id) { staying_.emplace_back(until, id); }
+  std::vector<OperationId> take_due(base::Time now);
+  base::Time next() const { return staying_.empty() ? base::kNever : staying_.front().first; }
+
+  void clear();
+
+ private:
+  struct Queue {
+    OperationId holder = 0;
+    std::set<OperationId> waiters;
+  };
+  using Queues = std::unordered_map<std::string, Queue>;
+
+  void forget_if_empty(Queues::iterator it);
+
+  Queues queues_;
+  std::deque<std::pair<base::Time, OperationId>> staying_;
+};
+
+}  // namespace dsync::primitives

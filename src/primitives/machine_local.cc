@@ -1,0 +1,91 @@
+// How a lock changes hands within the session, without the server.
+//
+// The heir takes over the claim of the one that releases: for the server, and for the renewal, it
+// still is the same operation that holds the lock. So whatever is said to the server in its name
+// (release, renewal, wait of a condition) is right, and a loss reaches whoever has the claim by
+// then.
+#include <utility>
+
+#include "primitives/machine.h"
+
+namespace dsync::primitives {
+
+using State = Operation::State;
+
+// Whether a lock that was granted at `since` may be handed on here at `now`.
+static bool is_fresh(base::Time since, base::Time now) { return now - since < kLocalTime; }
+
+// Whether a new waiter may soon get the lock from somebody here. Once the others wait at the server
+// for long, the order of the server's queue is all that counts.
+bool Machine::may_inherit(const Operation& operation, base::Time now) const {
+  const auto& key = operation.claim->key;
+  if (const auto holder = operations_.find(local_.holder(key)); holder != operations_.end()) {
+    return holder->second.state == State::kHeld && is_fresh(holder->second.since, now);
+  }
+  const auto oldest = operations_.find(local_.oldest(key));
+  return oldest != operations_.end() && is_fresh(oldest->second.since, now);
+}
+
+void Machine::join_local_queue(OperationId id, Operation& operation, base::Time now) {
+  operation.since = now;
+  operation.stays = may_inherit(operation, now);
+  if (operation.stays) local_.stay_until(now + kStayTime, id);
+  local_.wait(operation.claim->key, id);
+}
+
+bool Machine::hand_on(OperationId id, Operation& operation, base::Time now) {
+  const auto& claim = operation.claim;
+  if (local_.holder(claim->key) != id || operation.state != State::kHeld) return false;
+  if (operation.turn == kLocalTurns || !is_fresh(operation.since, now)) return false;
+  const auto next = local_.oldest(claim->key);
+  if (next == 0) return false;
+  auto& heir = operations_.at(next);
+  const bool alike = heir.claim->lease == claim->lease && heir.claim->renewed == claim->renewed;
+  // The heir is promised a lease of its own, which only renewals can make it.
+  const bool lasts = claim->lease == kNoExpiry ||
+                     (claim->renewed && claim->valid() - now > claim->first_lease() / 2);
+  if (!alike || !lasts) return false;
+  stop_waiting(next, heir, now);
+  if (heir.sent != base::kNever) leave_queue(heir, now);
+  heir.claim = claim;
+  // From here on the renewal tells the heir of a loss. One that was told to its predecessor has
+  // ended the claim before, so the heir does not take it for valid.
+  claim->id = next;
+  heir.stays = false;
+  heir.state = State::kHeld;
+  heir.granted = true;
+  heir.fence = operation.fence + 1;
+  heir.turn = operation.turn + 1;
+  heir.since = operation.since;
+  local_.hold(claim->key, next);
+  complete(next, Outcome::kGranted);
+  return true;
+}
+
+// Takes back the place that the operation has at the server, which is an operation of its own now.
+void Machine::leave_queue(const Operation& operation, base::Time now) {
+  const auto id = next_id();
+  auto& place = operations_[id];
+  place.state = State::kReleasing;
+  place.orphan = true;
+  place.claim = operation.claim;
+  send(id, place, now);
+}
+
+void Machine::call_oldest(const std::string& key, base::Time now) {
+  const auto it = operations_.find(local_.oldest(key));
+  if (it != operations_.end()) go_to_server(it->first, it->second, now);
+}
+
+void Machine::go_to_server(OperationId id, Operation& operation, base::Time now) {
+  if (!std::exchange(operation.stays, false)) return;
+  operation.since = now;
+  send(id, operation, now);
+}
+
+void Machine::stop_holding(const Claim& claim) {
+  leases_->remove(claim);
+  local_.free(claim.key, claim.id);
+}
+
+}  // namespace dsync::primitives
