@@ -143,7 +143,7 @@ def cases() -> list[Case]:
             functools.partial(_measure, primitive=LOCK, tasks=MANY),
         ),
         Case(
-            f"{VERY_MANY} tasks, each its own free lock",
+            f"{VERY_MANY // 1000} 000 tasks, each its own free lock",
             (HUGE_CROWD,),
             (FLOOR, DSYNC, DSYNC_UVLOOP),
             functools.partial(_measure, primitive=LOCK, tasks=VERY_MANY),
