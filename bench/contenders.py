@@ -28,6 +28,7 @@ POTTERY = "pottery"
 AIOREDLOCK = "aioredlock"
 PYTHON_REDIS_LOCK = "python-redis-lock"
 PORTALOCKER = "portalocker"
+COREDIS = "coredis"
 PLAIN_EVENT = "asyncio.Event"
 
 LOCK = "lock"
@@ -37,7 +38,7 @@ BARRIER = "barrier"
 # A lock whose methods are no coroutines.
 BLOCKING = "blocking lock"
 
-PEERS = (AIODISTRIBUTOR, REDIS_PY, POTTERY, AIOREDLOCK, PYTHON_REDIS_LOCK)
+PEERS = (AIODISTRIBUTOR, REDIS_PY, POTTERY, AIOREDLOCK, PYTHON_REDIS_LOCK, COREDIS)
 
 # Seconds: the default of dsync, given to the others too where they let a lock expire.
 LEASE = 30
@@ -232,6 +233,15 @@ async def _open_python_redis_lock(url: str) -> MakeLock:
     return lambda key: _ThreadedLock(redis_lock.Lock(client, key, expire=LEASE), threads)
 
 
+async def _open_coredis(url: str) -> MakeLock:
+    from coredis import Redis
+
+    client = Redis.from_url(url)
+    # For the life of the process.
+    await client.__aenter__()
+    return lambda key: client.lock(key, timeout=LEASE)
+
+
 class _EventLock:
     """No lock at all: what a task that just waits costs, to be taken off the memory of a waiter."""
 
@@ -286,6 +296,7 @@ _ALL = (
         _open_python_redis_lock,
         others={BLOCKING: _open_python_redis_lock_blocking},
     ),
+    Contender(COREDIS, "coredis", _open_coredis, period=0.1),
     Contender(PORTALOCKER, "portalocker", others={BLOCKING: _open_portalocker}),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}

@@ -18,9 +18,14 @@ NANOSECONDS = 1_000_000_000
 SHORT_LEASE = 1.0
 
 
+def say(word: str) -> None:
+    """Tell the driver how far this process is."""
+    print(word, flush=True)
+
+
 async def ready() -> list[str]:
     """Tell the driver that this process is set up, and return the words of its answer."""
-    print("ready", flush=True)
+    say("ready")
     line: str = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     return line.split()
 
@@ -40,32 +45,37 @@ async def cycles(
     make_lock: MakeLock, *, tasks: int, warmup: float, seconds: float
 ) -> dict[str, float]:
     """Take and give back free locks or semaphores, one for each task, for some seconds."""
-    done = [0]
+    # Acquires and releases apart: very many tasks do all the ones, and then all the others.
+    steps = 0
     running = True
     started = asyncio.Barrier(tasks + 1)
 
     async def run(lock: Lock) -> None:
+        nonlocal steps
         # A peer may open a connection for each task, which takes longer than many cycles.
         await lock.acquire()
         await lock.release()
         await started.wait()
         while running:
             await lock.acquire()
+            steps += 1
             await lock.release()
-            done[0] += 1
+            steps += 1
 
     group = [asyncio.create_task(run(make_lock(f"bench:{i}"))) for i in range(tasks)]
     await started.wait()
     await asyncio.sleep(warmup)
-    before, start = done[0], monotonic_ns()
+    say("begin")
+    before, start = steps, monotonic_ns()
     await asyncio.sleep(seconds)
-    after, end = done[0], monotonic_ns()
+    after, end = steps, monotonic_ns()
+    say("end")
     running = False
     await asyncio.gather(*group)
     return {
-        "cycles": after - before,
+        "cycles": (after - before) / 2,
         "seconds": (end - start) / NANOSECONDS,
-        "total": done[0] + tasks,
+        "total": steps / 2 + tasks,
     }
 
 
@@ -75,7 +85,7 @@ def blocking_cycles(
     """Take and give back one free lock, without an event loop, for some seconds."""
     lock = make_lock("bench:0")
     total = 0
-    for length in (warmup, seconds):
+    for word, length in (("begin", warmup), ("end", seconds)):
         done, start = 0, monotonic_ns()
         end = start
         while end < start + length * NANOSECONDS:
@@ -83,6 +93,7 @@ def blocking_cycles(
             lock.release()
             done += 1
             end = monotonic_ns()
+        say(word)
         total += done
     return {"cycles": done, "seconds": (end - start) / NANOSECONDS, "total": total}
 
@@ -140,14 +151,21 @@ class _Contest:
 
 
 async def contest(
-    make_lock: MakeLock, *, key: str, tasks: int, hold: float, jitter: float, turns: list[int]
+    make_lock: MakeLock,
+    *,
+    key: str,
+    keys: int,
+    tasks: int,
+    hold: float,
+    jitter: float,
+    turns: list[int],
 ) -> dict[str, Any]:
-    """Contend for one lock with the tasks of other processes."""
+    """Contend for one lock, or each task for one of several, with the tasks of other processes."""
     # Connections and scripts are no part of a hand-over.
-    first = make_lock(f"{key}:{os.getpid()}")
+    first = make_lock(f"{key}:first:{os.getpid()}")
     await first.acquire()
     await first.release()
-    locks = [make_lock(key) for _ in range(tasks)]
+    locks = [make_lock(f"{key}:{i % keys}") for i in range(tasks)]
     work = _Contest(hold, jitter, _Turns(*turns) if turns else None)
     await run_when_told(work.run(i, lock) for i, lock in enumerate(locks))
     return {"records": work.records, "pending": list(work.asking.items())}

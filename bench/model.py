@@ -20,6 +20,7 @@ class Settings:
     peer_rounds: int
     steady_rounds: int
     brief_rounds: int
+    brief_peer_rounds: int
     warmup: float
     seconds: float
     contest_seconds: float
@@ -34,6 +35,7 @@ FULL = Settings(
     peer_rounds=2,
     steady_rounds=2,
     brief_rounds=3,
+    brief_peer_rounds=1,
     warmup=0.2,
     seconds=1.0,
     contest_seconds=1.5,
@@ -47,6 +49,7 @@ QUICK = Settings(
     peer_rounds=1,
     steady_rounds=1,
     brief_rounds=1,
+    brief_peer_rounds=0,
     warmup=0.1,
     seconds=0.4,
     contest_seconds=0.6,
@@ -73,11 +76,13 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """A promise about dsync: its value, or its ratio to that of another contender."""
+    """A promise about dsync: its value, its ratio to another contender, or a share of a ratio."""
 
     bound: Bound
     limit: float
     against: str | None = None
+    # The row whose ratio is the unit of this one's.
+    share_of: str | None = None
 
     def met(self, value: float) -> bool:
         """Tell whether the value keeps the promise."""
@@ -104,7 +109,9 @@ class Case:
     metrics: tuple[Metric, ...]
     contenders: tuple[str, ...]
     measure: Callable[[Bench, str], Values]
+    # What the processor time is given for each of, where it is measured.
+    unit: str = "cycle"
     # Counts and sizes: the same in each round, so a peer needs one only, and dsync few.
     steady: bool = False
-    # One of many, or hardly different between rounds: dsync needs some, a peer one.
+    # One of many, or hardly different between rounds: dsync needs some, a peer one or none.
     brief: bool = False

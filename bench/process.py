@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import Any
 
+from bench.cpu import CpuTime
 from bench.errors import BenchError
 
 # No single measurement is meant to take longer (seconds).
@@ -59,10 +61,23 @@ class Process:
         self._process.communicate()
         self._errors.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Return what is readable once the process says something, or has ended."""
+        assert self._process.stdout
+        return self._process.stdout.fileno()
+
     def wait_ready(self) -> None:
         """Wait until the process is set up."""
-        if self._read_line() != "ready":
-            raise BenchError("a worker did not say that it is ready")
+        self.wait_for("ready")
+
+    def wait_for(self, word: str) -> None:
+        """Wait until the process says this."""
+        if self._read_line() != word:
+            raise BenchError(f"a worker did not say {word!r}")
 
     def tell(self, line: str) -> None:
         """Send one line to the process."""
@@ -94,25 +109,48 @@ class Process:
 class Outcome:
     """What processes that worked side by side report of the time from `start` (ns) to `end`.
 
-    Until `warm` they may still open connections and fill caches.
+    Until `warm` they may still open connections and fill caches; `cpu` is of the time after that.
     """
 
     reports: list[dict[str, Any]]
     start: int
     warm: int
     end: int
+    cpu: CpuTime
 
 
-def run_together(group: Sequence[Process], seconds: float) -> Outcome:
-    """Let processes that wait for it start together, and stop after some seconds."""
+def run_together(group: Sequence[Process], seconds: float, server: int) -> Outcome:
+    """Let processes that wait for it start together, and stop after some seconds.
+
+    :param server: the process id of the server
+    """
     for process in group:
         process.wait_ready()
     start = monotonic_ns() + HEAD_START
     duration = int(seconds * NANOSECONDS)
     for process in group:
         process.tell(f"go {start} {start + duration}")
-    reports = [process.result() for process in group]
-    return Outcome(reports, start, start + int(duration * WARMUP_SHARE), start + duration)
+    warm, end = start + int(duration * WARMUP_SHARE), start + duration
+    clients = [process.pid for process in group]
+    _sleep_until(warm, group)
+    before = CpuTime.now(clients, server)
+    _sleep_until(end, group)
+    cpu = CpuTime.now(clients, server).since(before)
+    return Outcome([process.result() for process in group], start, warm, end, cpu)
+
+
+def _sleep_until(moment: int, group: Sequence[Process]) -> None:
+    """Return earlier when one of the processes is done, or has failed."""
+    select.select(group, (), (), max(0, moment - monotonic_ns()) / NANOSECONDS)
+
+
+def result_and_cpu(process: Process, server: int) -> tuple[dict[str, Any], CpuTime]:
+    """Return the report, and the processor time from the word "begin" to the word "end"."""
+    process.wait_for("begin")
+    before = CpuTime.now([process.pid], server)
+    process.wait_for("end")
+    cpu = CpuTime.now([process.pid], server).since(before)
+    return process.result(), cpu
 
 
 def worker(

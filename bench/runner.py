@@ -72,8 +72,12 @@ def plan(cases: list[Case], settings: Settings) -> list[Turn]:
 def _rounds(case: Case, name: str, settings: Settings) -> int:
     if not case.steady and not case.brief:
         return settings.rounds if name in OURS else settings.peer_rounds
-    most = settings.steady_rounds if case.steady else settings.brief_rounds
-    return min(settings.rounds, most) if name in OURS else 1
+    most, of_peers = (
+        (settings.steady_rounds, 1)
+        if case.steady
+        else (settings.brief_rounds, settings.brief_peer_rounds)
+    )
+    return min(settings.rounds, most) if name in OURS else of_peers
 
 
 def run(bench: Bench, turns: list[Turn], announce: Callable[[Turn], None]) -> Results:

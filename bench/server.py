@@ -68,6 +68,10 @@ class Server:
         os.sched_setaffinity(0, self._cores)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def version(self) -> str:
         info: dict[str, Any] = self._admin.info("server")
         return str(info["redis_version"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import machine
 from bench.contenders import CONTENDERS, DSYNC
+from bench.cpu import CLIENT, SERVER
 from bench.model import Case, Metric, Settings, Target
 from bench.runner import Results
 from bench.stats import summarize
@@ -39,22 +40,38 @@ def _spread(values: list[float]) -> Document | None:
     }
 
 
-def _target(results: Results, case: Case, metric: Metric, target: Target) -> Document:
+def _ratio_of_row(results: Results, cases: list[Case], row: str, against: str) -> float:
+    """Return the ratio of the first metric of a row; NaN when that was not measured."""
+    for case in cases:
+        for metric in case.metrics:
+            summary = summarize(results.ratios(case, DSYNC, against, metric.key))
+            if metric.row == row and summary:
+                return summary.median
+    return math.nan
+
+
+def _target(
+    results: Results, cases: list[Case], case: Case, metric: Metric, target: Target
+) -> Document:
     if target.against is None:
         values = results.values(case, DSYNC, metric.key)
     else:
         values = results.ratios(case, DSYNC, target.against, metric.key)
+    if target.share_of is not None and target.against is not None:
+        whole = _ratio_of_row(results, cases, target.share_of, target.against)
+        values = [] if math.isnan(whole) else [value / whole for value in values]
     summary = summarize(values)
     return {
         "bound": target.bound.value,
         "limit": target.limit,
         "against": target.against,
+        "share_of": target.share_of,
         "measured": _spread(values),
         "met": target.met(summary.median) if summary else None,
     }
 
 
-def _metric(results: Results, case: Case, metric: Metric) -> Document:
+def _metric(results: Results, cases: list[Case], case: Case, metric: Metric) -> Document:
     contenders = {}
     for name in case.contenders:
         spread = _spread(results.values(case, name, metric.key))
@@ -71,14 +88,25 @@ def _metric(results: Results, case: Case, metric: Metric) -> Document:
         "unit": metric.unit,
         "reference": metric.reference,
         "contenders": contenders,
-        "targets": [_target(results, case, metric, target) for target in metric.targets],
+        "targets": [_target(results, cases, case, metric, target) for target in metric.targets],
     }
 
 
-def _case(results: Results, case: Case) -> Document:
+def _cpu(results: Results, case: Case) -> Document:
+    """Return the microseconds of processor time for each unit of the work, by contender."""
+    found = {}
+    for name in case.contenders:
+        client, server = (_spread(results.values(case, name, key)) for key in (CLIENT, SERVER))
+        if client and server:
+            found[name] = {"client": client, "server": server}
+    return {"unit": case.unit, "contenders": found}
+
+
+def _case(results: Results, cases: list[Case], case: Case) -> Document:
     return {
         "title": case.title,
-        "metrics": [_metric(results, case, metric) for metric in case.metrics],
+        "metrics": [_metric(results, cases, case, metric) for metric in case.metrics],
+        "cpu": _cpu(results, case),
         "failures": {
             name: reason
             for (title, name), reason in results.failures.items()
@@ -112,5 +140,5 @@ def document(
         "versions": _versions(server_version),
         "machine": {**machine.description(), "busy_by_others": [_round(share) for share in busy]},
         "method": {"text": METHOD, **dataclasses.asdict(settings)},
-        "cases": [_case(results, case) for case in cases],
+        "cases": [_case(results, cases, case) for case in cases],
     }

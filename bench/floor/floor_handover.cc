@@ -1,9 +1,9 @@
-// One of the processes that hand one lock round, each with several waiters that queue again at
-// once.
+// One of the processes that hand locks round, each with several waiters that queue again at once.
 //
-//   floor_handover --port N --key K --session S --waiters N --hold SECONDS
+//   floor_handover --port N --key K --keys N --session S --waiters N --hold SECONDS
 //
-// Prints {"records": [[waiter, requested, granted, released, fence], …], "pending": [[waiter,
+// Waiter number i wants lock number i % keys. With more than one lock nobody can hold: SECONDS is
+// 0. Prints {"records": [[waiter, requested, granted, released, fence], …], "pending": [[waiter,
 // requested], …]}.
 #include <algorithm>
 #include <cstdint>
@@ -42,9 +42,11 @@ class Contest {
         scripts_(commands_),
         session_(options.Text("--session")),
         hold_(static_cast<Nanoseconds>(options.Number("--hold") * 1e9)) {
+    const std::string prefix = options.Text("--key") + ":";
     const int count = options.Integer("--waiters");
+    const int keys = options.Integer("--keys");
     for (int i = 0; i < count; ++i) {
-      waiters_.push_back(Waiter{Lock(options.Text("--key"), session_, i), {}});
+      waiters_.push_back(Waiter{Lock(prefix + std::to_string(i % keys), session_, i), {}});
     }
     OpenInbox(inbox_, session_);
   }

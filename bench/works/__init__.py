@@ -1,7 +1,7 @@
 """The works of the benchmark, in the order of their rows."""
 
 from bench.model import Case, Settings
-from bench.works import contest, meeting, memory, throughput, waiting
+from bench.works import contest, meeting, memory, starting, throughput, waiting
 
 
 def all_cases(settings: Settings) -> list[Case]:
@@ -12,4 +12,5 @@ def all_cases(settings: Settings) -> list[Case]:
         *meeting.cases(),
         *waiting.cases(settings),
         *memory.cases(),
+        *starting.cases(),
     ]

@@ -80,9 +80,12 @@ def _wake(bench: Bench, contender: str, *, with_lock: bool) -> Values:
     with _words() as (read_fd, write_fd):
         notifier = _notifier(bench, contender, read_fd)
         with notifier, _waiter(bench, contender, write_fd, with_lock=with_lock) as waiter:
-            outcome = run_together([notifier, waiter], bench.settings.brief_seconds)
+            outcome = run_together(
+                [notifier, waiter], bench.settings.brief_seconds, bench.server.pid
+            )
     notified, woken = (report["stamps"] for report in outcome.reports)
-    return wakings(notified, woken, outcome.warm)
+    values = wakings(notified, woken, outcome.warm)
+    return {**values, **outcome.cpu.each(values["samples"])}
 
 
 def _condition_case(*, with_lock: bool) -> Case:
@@ -98,6 +101,7 @@ def _condition_case(*, with_lock: bool) -> Case:
         metrics,
         contenders,
         functools.partial(_wake, with_lock=with_lock),
+        unit="wake-up",
         brief=True,
     )
 
@@ -129,10 +133,13 @@ def _rounds(bench: Bench, contender: str, *, parties: int) -> Values:
             stack.enter_context(_meeting(bench, contender, index, parties))
             for index in range(PROCESSES)
         ]
-        outcome = run_together(group, PEER_SECONDS if contender == AIODISTRIBUTOR else seconds)
+        if contender == AIODISTRIBUTOR:
+            seconds = PEER_SECONDS
+        outcome = run_together(group, seconds, bench.server.pid)
     ends = [report["stamps"] for report in outcome.reports]
     if contender != AIODISTRIBUTOR:
-        return {"round": round_time(ends, outcome.warm)}
+        count = sum(1 for end in ends[0] if end >= outcome.warm)
+        return {"round": round_time(ends, outcome.warm), **outcome.cpu.each(count)}
     # They are few, so the first one counts too.
     return {"round": round_time([[outcome.start, *stamps] for stamps in ends], outcome.start)}
 
@@ -144,6 +151,7 @@ def _barrier_case(parties: int) -> Case:
         (Metric("P8", "round", "time of a round", "µs", FLOOR, (target,)),),
         (FLOOR, DSYNC, AIODISTRIBUTOR) if parties in PEER_ROUNDS else (FLOOR, DSYNC),
         functools.partial(_rounds, parties=parties),
+        unit="round",
         brief=True,
     )
 

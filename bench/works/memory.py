@@ -55,4 +55,4 @@ def cases() -> list[Case]:
         Metric("P7", "resident", "the waiter, as resident memory", "B"),
     )
     contenders = (DSYNC, AIODISTRIBUTOR, REDIS_PY, POTTERY)
-    return [Case("locks and the waiters for them", metrics, contenders, _measure, True)]
+    return [Case("locks and the waiters for them", metrics, contenders, _measure, steady=True)]

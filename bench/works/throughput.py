@@ -1,4 +1,4 @@
-"""P1, P2, P8, P13 and P14: free locks and semaphores, one after the other or many at once."""
+"""P1, P2, P8, P11, P13 and P14: free locks and semaphores, one after the other or many at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from bench.contenders import (
 )
 from bench.errors import BenchError
 from bench.model import Bench, Bound, Case, Metric, Target, Values
-from bench.process import Process, worker
+from bench.process import Process, result_and_cpu, worker
 
 MANY = 256
+# So many that a cliff would show, if there is one.
+VERY_MANY = 10_000
 CONTENDERS = (FLOOR, BARE_FLOOR, DSYNC, DSYNC_UVLOOP, *PEERS)
 BLOCKING_PEERS = (REDIS_PY, PYTHON_REDIS_LOCK, PORTALOCKER)
 # No other package has one.
@@ -63,12 +65,13 @@ def _measure(bench: Bench, contender: str, *, primitive: str, tasks: int) -> Val
     settings = bench.settings
     seconds = settings.seconds if primitive in (LOCK, BLOCKING) else settings.brief_seconds
     with _start(bench, contender, primitive, tasks, seconds) as process:
-        report = process.result()
+        report, cpu = result_and_cpu(process, bench.server.pid)
     if not report["cycles"]:
         raise BenchError("not one cycle ended in the measured time")
     values = {
         "time": report["seconds"] / report["cycles"] * MICROSECONDS,
         "rate": report["cycles"] / report["seconds"],
+        **cpu.each(report["cycles"]),
     }
     # The peers send commands that are no scripts too, and do less in those that are.
     if contender not in (*PEERS, PORTALOCKER):
@@ -95,6 +98,9 @@ CROWD = Metric(
         Target(Bound.AT_LEAST, 12, AIODISTRIBUTOR),
         Target(Bound.AT_LEAST, 12, REDIS_PY),
     ),
+)
+HUGE_CROWD = dataclasses.replace(
+    CROWD, row="P11", targets=(Target(Bound.AT_LEAST, 0.7, FLOOR, "P2"),)
 )
 SERVER_TIME = Metric(
     "P13",
@@ -135,6 +141,13 @@ def cases() -> list[Case]:
             (CROWD,),
             CONTENDERS,
             functools.partial(_measure, primitive=LOCK, tasks=MANY),
+        ),
+        Case(
+            f"{VERY_MANY // 1000} 000 tasks, each its own free lock",
+            (HUGE_CROWD,),
+            (FLOOR, DSYNC, DSYNC_UVLOOP),
+            functools.partial(_measure, primitive=LOCK, tasks=VERY_MANY),
+            brief=True,
         ),
         Case(
             "one task, a free semaphore",

@@ -197,8 +197,18 @@ def _read(redis: object) -> Server:
     sentinel = getattr(pool, "sentinel_manager", None)
     if sentinel is not None and not pool.is_master:
         raise TypeError("redis must be a client for the master, not one for replicas (slave_for)")
-    server = _from_connection(connection_class(**pool.connection_kwargs), pool, sentinel)
+    options = _without_metadata(connection_class) | pool.connection_kwargs
+    server = _from_connection(connection_class(**options), pool, sentinel)
     return _by_identity.setdefault(server.identity(), server)
+
+
+def _without_metadata(connection_class: type) -> dict[str, None]:
+    """Give what keeps a connection from looking up the version of its package on the disk.
+
+    That takes a third of the time of a first lock. Older packages do it once, when imported.
+    """
+    package = connection_class.__module__.partition(".")[0]
+    return {"driver_info": None} if f"{package}.driver_info" in sys.modules else {}
 
 
 def _check_connection_class(redis: object, connection_class: type) -> None:

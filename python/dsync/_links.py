@@ -168,20 +168,26 @@ class Links:
             self._healthy = None
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
-        links: list[Link] = []
-        try:
-            for channel in (_core.COMMANDS, _core.INBOX):
-                links.append(await self._link(channel, address))
-        except BaseException:
-            for link in links:
-                link.abort()
-            raise
-        self._links = tuple(links)
-        for link in links:
+        self._links = await self._opened_together(address)
+        for link in self._links:
             self._owner.core.connected(link.channel, login)
             link.start()
             link.flush()
         self._owner.flush()
+
+    async def _opened_together(self, address: tuple[str, int]) -> tuple[Link, ...]:
+        """Give both links after the time that one takes."""
+        channels = (_core.COMMANDS, _core.INBOX)
+        tasks = [self._loop.create_task(self._link(channel, address)) for channel in channels]
+        try:
+            # What fails one of them mostly fails both, and nothing is left running.
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return tuple(task.result() for task in tasks)
+        except BaseException:
+            for task in tasks:
+                if task.done() and not task.cancelled() and task.exception() is None:
+                    task.result().abort()
+            raise
 
     async def _link(self, channel: int, address: tuple[str, int]) -> Link:
         core = self._owner.core

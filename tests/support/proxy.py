@@ -48,6 +48,11 @@ class Proxy:
         """The number of connections that are open now."""
         return len(self._links)
 
+    @property
+    def exchanges(self) -> list[int]:
+        """How often each open connection has sent something new after an answer, or at first."""
+        return sorted(link.exchanges for link in list(self._links))
+
     def start(self) -> None:
         """Listen on a free port."""
         self._thread.start()

@@ -65,6 +65,8 @@ class Link:
     ) -> None:
         self.kind = "command"
         self.dropped = 0
+        self.exchanges = 0
+        self._answered = True
         self._client = (reader, writer)
         self._writers = [writer]
         self._faults = faults
@@ -159,6 +161,7 @@ class Link:
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         if writer in self._ended:
             return
+        self._answered = self._answered or writer is self._client[1]
         size = 1 if self._faults.byte_by_byte else len(data)
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
@@ -174,6 +177,8 @@ class Link:
                 writer.write_eof()
 
     def _see_request(self, data: bytes) -> list[bytes | Exception]:
+        self.exchanges += self._answered
+        self._answered = False
         # The command may be split between two reads.
         self._recent = self._recent[-20:] + data
         if _SUBSCRIBE.search(self._recent):

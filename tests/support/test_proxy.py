@@ -46,6 +46,20 @@ async def test_forwards_and_counts(proxy: Proxy) -> None:
     assert proxy.accepted == 2
 
 
+async def test_what_is_sent_before_an_answer_is_one_exchange(proxy: Proxy) -> None:
+    reader, writer = await connect(proxy)
+    proxy.blackhole(direction="replies")
+    await send(writer, b"PING")
+    await send(writer, b"PING")
+    proxy.blackhole(False)
+    assert await read(reader) + await read(reader) == b"+PONG\r\n" * 2
+    assert proxy.exchanges == [1]
+    await send(writer, b"PING")
+    assert await read(reader) == b"+PONG\r\n"
+    assert proxy.exchanges == [2]
+    writer.close()
+
+
 async def test_cut_resets_the_links_that_it_names(proxy: Proxy) -> None:
     commands, writer = await connect(proxy, b"PING")
     subscription, subscriber = await connect(proxy, b"SUBSCRIBE x")

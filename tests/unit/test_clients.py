@@ -1,5 +1,6 @@
 """What may be given as `redis`, what not, and that no password is shown."""
 
+import importlib.metadata
 import traceback
 from typing import Any
 
@@ -165,3 +166,16 @@ async def test_clients_of_the_same_configuration_are_one_server() -> None:
     ):
         assert server(port=1) is not server(**other), other
         assert server(**other) is server(**other), other
+
+
+@pytest.mark.parametrize("make", [redis.asyncio.Redis.from_url, valkey.asyncio.Valkey.from_url])
+def test_a_client_is_read_without_a_look_at_the_disk(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make("redis://127.0.0.1:1")
+
+    def fail(name: str) -> str:
+        raise AssertionError(f"looked for {name}")
+
+    monkeypatch.setattr(importlib.metadata, "version", fail)
+    DistributedLock(client, "key")
