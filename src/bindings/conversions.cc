@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "driver/socket.h"
+
 namespace dsync::bindings {
 
 client::Login to_login(const py::object& username, const py::object& password,
@@ -16,11 +18,9 @@ client::Login to_login(const py::object& username, const py::object& password,
 }
 
 py::object take_bytes(std::string& output) {
-  constexpr std::size_t kKept = 65536;  // A burst's memory is given back.
   if (output.empty()) return py::none();
   py::bytes result(output);
-  output.clear();
-  if (output.capacity() > kKept) output.shrink_to_fit();
+  driver::drop_front(output, output.size());
   return result;
 }
 

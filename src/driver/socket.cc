@@ -64,8 +64,14 @@ Descriptor start_connect(const Address& address, std::size_t attempt) {
 bool send_some(int fd, std::string& output) {
   const auto size = send(fd, output.data(), output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (size < 0) return would_block();
-  output.erase(0, static_cast<std::size_t>(size));
+  drop_front(output, static_cast<std::size_t>(size));
   return true;
+}
+
+void drop_front(std::string& output, std::size_t size) {
+  constexpr std::size_t kKept = 65536;
+  output.erase(0, size);
+  if (output.empty() && output.capacity() > kKept) output.shrink_to_fit();
 }
 
 std::optional<std::span<const char>> receive_some(int fd, std::span<char> buffer) {

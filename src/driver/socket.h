@@ -44,6 +44,9 @@ Descriptor start_connect(const Address& address, std::size_t attempt = 0);
 // and errno says how.
 [[nodiscard]] bool send_some(int fd, std::string& output);
 
+// Removes what was sent from the front of `output`. The memory of a burst is given back.
+void drop_front(std::string& output, std::size_t size);
+
 // Reads what has arrived, which may be nothing, into `buffer`. None: the connection is broken, and
 // errno says how; 0 there means that the other side has ended it.
 [[nodiscard]] std::optional<std::span<const char>> receive_some(int fd, std::span<char> buffer);
