@@ -89,6 +89,10 @@ class Links:
         else:
             self._owner.received(events)
 
+    def link_drained(self) -> None:
+        if not self._owner.closed:
+            self._owner.flush()
+
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
             self._owner.deliver(self._owner.core.disconnected(reason))
