@@ -1,4 +1,4 @@
-"""A server that does not read, and an event loop that does not: nothing piles up in this process."""
+"""A server that does not read, and a loop that does not: nothing piles up in this process."""
 
 import asyncio
 import gc

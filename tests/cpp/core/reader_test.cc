@@ -173,7 +173,7 @@ TEST(ReaderTest, LimitsTheLength) {
   EXPECT_TRUE(refuses(bulk(longest + 'x')));
   EXPECT_FALSE(refuses('+' + std::string(resp::kLongestReply - 1, 'x')));
   EXPECT_TRUE(refuses('+' + std::string(resp::kLongestReply, 'x')));
-  EXPECT_TRUE(refuses("$2000000\r\n" + std::string(resp::kLongestReply, 'x')));
+  EXPECT_TRUE(refuses("$4000000\r\n" + std::string(resp::kLongestReply, 'x')));
 }
 
 TEST(ReaderTest, LimitsTheLengthOfAllPartsTogether) {
