@@ -1,4 +1,4 @@
-"""Passwords are in no text that dsync makes: reprs, errors, log lines, warnings, asyncio's debugging."""
+"""Passwords are in no text that dsync makes: reprs, errors, logs, warnings, asyncio's debugging."""
 
 import asyncio
 import contextlib
@@ -71,6 +71,7 @@ class Shown:
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture) -> Iterator[Shown]:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="asyncio")
     result = Shown(caplog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
