@@ -19,11 +19,12 @@ from dsync.key_value import (
 )
 from redis.asyncio import Redis
 
-from tests.integration import barriers, conditions, events
+from tests.integration import barriers, events
 from tests.integration.key_values import using
-from tests.integration.locks import soon
+from tests.integration.locks import leftovers, soon
 from tests.integration.test_lock_keys import KEYS
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 
 async def use_semaphore(server: RedisServer, redis: Redis, key: str) -> None:
@@ -41,7 +42,7 @@ async def use_semaphore(server: RedisServer, redis: Redis, key: str) -> None:
 async def use_condition(server: RedisServer, redis: Redis, key: str) -> None:
     condition = DistributedCondition(redis, key)
     waiter = asyncio.create_task(condition.wait())
-    await conditions.until_waiting(server, key, 1)
+    await eventually(lambda: any(":dsync:waiting" in name for name in leftovers(server)))
     async with condition:
         await condition.notify()
     await waiter
