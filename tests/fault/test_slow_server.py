@@ -1,8 +1,6 @@
 """A server that does not read, and a loop that does not: nothing piles up in this process."""
 
 import asyncio
-import gc
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,11 +16,11 @@ from redis.asyncio import Redis
 
 from tests.fault.lock_tools import MakeServer, client_for
 from tests.integration.locks import soon
+from tests.support.inventory import MIB, resident
 from tests.support.redis_server import RedisServer
 from tests.support.tls import TlsFiles
 from tests.support.waiting import eventually
 
-MIB = 1024 * 1024
 AT_ONCE = 500
 # So long that a few thousand commands are more than all sockets take.
 LONG = "x" * 1000
@@ -36,13 +34,6 @@ WORK: dict[str, Callable[[Redis, str], Awaitable[Any]]] = {
     "question of a lock": lambda redis, key: DistributedLock(redis, key).locked(),
     "question of an event": lambda redis, key: DistributedEvent(redis, key).is_set(),
 }
-
-
-def resident() -> int:
-    """Return the bytes of memory that this process uses."""
-    gc.collect()
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 async def give_up_soon(redis: Redis, begin: Callable[[Redis, str], Any], key: str) -> None:
