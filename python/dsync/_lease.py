@@ -155,6 +155,9 @@ class _TlsThread(threading.Thread):
             self._driver.received(size)
             self._woken.set()
 
+    def link_drained(self) -> None:
+        self._flush()
+
     def link_lost(self, link: StreamLink, reason: str) -> None:
         if link is self._link:
             self._drop(reason)

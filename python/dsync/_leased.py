@@ -302,7 +302,12 @@ class Leased(Primitive):
     async def _ask(self, session: Session, operation: int, lease: float) -> bool:
         if session.core.valid_for(operation) == 0:
             return False  # The lease is over; the server may only not have noticed.
-        answer = await session.result_of(session.core.confirm(operation, lease))
+        question = session.core.confirm(operation, lease)
+        try:
+            answer = await session.result_of(question)
+        except BaseException:
+            session.abandon(question)
+            raise
         return answer == _core.HELD and session.core.valid_for(operation) > 0
 
     async def _ask_or_raise(self, hold: Hold, lease: float) -> bool:

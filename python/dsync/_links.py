@@ -90,6 +90,10 @@ class Links:
         finally:
             self._owner.received()
 
+    def link_drained(self) -> None:
+        if not self._owner.closed:
+            self._owner.flush()
+
     def link_lost(self, link: Link, reason: str) -> None:
         if link in self._links:
             self._owner.core.disconnected(reason)

@@ -30,16 +30,14 @@ class Primitive:
         """Forget what belongs to another loop."""
 
     async def _outcome(self, session: Session, operation: int, what: str) -> int:
-        """Wait for the end of an operation that was just started."""
+        """Wait for the end of an operation that was just started.
+
+        A cancellation ends a wait or a question; a call is carried out all the same.
+        """
         try:
             return await session.result_of(operation)
         except OperationFailedError as failure:
             raise translated(failure, what, self._key) from None
-
-    async def _wait(self, session: Session, operation: int) -> int:
-        """Wait for the end of an operation that a cancellation ends."""
-        try:
-            return await self._outcome(session, operation, "wait for")
         except BaseException:
             session.abandon(operation)
             raise

@@ -19,6 +19,9 @@ class StreamReceiver(Protocol):
     def link_received(self, link: StreamLink, size: int) -> None:
         """Take the first ``size`` bytes of the link's buffer."""
 
+    def link_drained(self) -> None:
+        """Learn that there is room for more to send."""
+
     def link_lost(self, link: StreamLink, reason: str) -> None:
         """Learn that nothing will come any more."""
 
@@ -38,6 +41,7 @@ class StreamLink(asyncio.BufferedProtocol):
         self._view = memoryview(buffer)
         self._take_output = take_output
         self._transport: asyncio.Transport | None = None
+        self._writing = False  # the transport has more than enough
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,14 +63,26 @@ class StreamLink(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Send what there is to send; what the socket does not take at once goes later."""
+        if not self._writing:
+            self._write()
+
+    def _write(self) -> None:
         if self._transport is not None and (output := self._take_output()):
             self._transport.write(output)
+
+    def pause_writing(self) -> None:
+        self._writing = True
+
+    def resume_writing(self) -> None:
+        self._writing = False
+        self._receiver.link_drained()
 
     def receive_soon(self, others: int) -> None:
         """Do nothing: what has arrived may wait inside the transport."""
 
     def close(self) -> None:
         """Send what is left, then end the connection."""
+        self._write()
         if self._transport is not None:
             self._transport.close()
 
@@ -89,6 +105,9 @@ class SocketReceiver(Protocol):
 
     def link_readable(self, link: SocketLink) -> None:
         """Read from the link's socket."""
+
+    def link_drained(self) -> None:
+        """Learn that there is room for more to send."""
 
     def link_lost(self, link: SocketLink, reason: str) -> None:
         """Learn that nothing will come any more."""
@@ -130,13 +149,14 @@ class SocketLink:
             # Later, since the caller may be in the middle of something.
             self._loop.call_soon(self._receiver.link_lost, self, str(error))
             sent = True
+        was_writing, self._writing = self._writing, not sent
         if sent and self._closing:
             self.abort()
-        elif sent and self._writing:
+        elif sent and was_writing:
             self._loop.remove_writer(self._socket.fileno())
-        elif not sent and not self._writing:
+            self._receiver.link_drained()
+        elif not sent and not was_writing:
             self._loop.add_writer(self._socket.fileno(), self._send)
-        self._writing = not sent
 
     def receive_soon(self, others: int) -> None:
         """Take what comes soon, unless ``others``, a descriptor, is readable before."""

@@ -67,7 +67,7 @@ class DistributedBarrier(Primitive):
         """
         session = self._open_session()
         operation = session.core.wait_for_parties(self._key, self._parties, _POLL_DELAY)
-        outcome = await self._wait(session, operation)
+        outcome = await self._outcome(session, operation, "wait for")
         if outcome == _core.BROKEN:
             raise BrokenBarrierError(f"{self._key!r} was reset or aborted while this party waited")
         if outcome == _core.DISAGREES:

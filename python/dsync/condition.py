@@ -143,7 +143,7 @@ class DistributedCondition(Primitive):
             return await self._wait_with_lock(hold)
         session = self._open_session()
         operation = session.core.wait_for_notification(self._key, self._acquire_sleep_delay)
-        await self._wait(session, operation)
+        await self._outcome(session, operation, "wait for")
         session.settle(operation, True)
         return True
 

@@ -74,7 +74,8 @@ class DistributedEvent(Primitive):
         :raises redis.exceptions.RedisError: as ``is_set``
         """
         session = self._open_session()
-        await self._wait(session, session.core.wait_for_event(self._key, self._consumer_timeout))
+        operation = session.core.wait_for_event(self._key, self._consumer_timeout)
+        await self._outcome(session, operation, "wait for")
         return True
 
     def __repr__(self) -> str:

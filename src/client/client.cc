@@ -13,6 +13,11 @@ namespace {
 // After a deadline the bytes that may lie unread in the socket get this long to arrive.
 constexpr base::Duration kGrace = std::chrono::milliseconds(100);
 
+// Output of this length waits for the socket before there is more: some thousand commands.
+constexpr std::size_t kEnoughOutput = 1 << 20;
+
+bool is_drained(const Link& link) { return link.full && link.output.empty(); }
+
 base::Error connection_error(std::string_view text) {
   return {base::ErrorKind::kConnection, std::string(text)};
 }
@@ -61,6 +66,11 @@ void Client::command(std::initializer_list<std::string_view> arguments, Cookie c
 void Client::expect(Pending pending, base::Time now) {
   if (pending_.empty()) link(Channel::kCommands).awaiting = now;
   pending_.push_back(pending);
+}
+
+bool Client::has_room() {
+  for (auto& link : links_) link.full |= link.output.size() >= kEnoughOutput;
+  return std::ranges::none_of(links_, &Link::full);
 }
 
 void Client::connected(Channel channel, base::Time now) {
@@ -220,6 +230,10 @@ void Client::tick(base::Time now) {
   if (ready_ && pending_.empty() && !std::exchange(healthy_, true)) {
     events_.push_back({.kind = Event::Kind::kHealthy});
   }
+  if (std::ranges::any_of(links_, is_drained)) {
+    for (auto& link : links_) link.full &= !link.output.empty();
+    if (has_room()) events_.push_back({.kind = Event::Kind::kRoom});
+  }
   const bool commands_late = late(link(Channel::kCommands), now);
   if (late(inbox, now) || commands_late) {
     lose(connection_error("the server did not answer in time"));
@@ -227,6 +241,7 @@ void Client::tick(base::Time now) {
 }
 
 base::Time Client::deadline() const {
+  if (std::ranges::any_of(links_, is_drained)) return base::Time();
   auto result = base::kNever;
   for (const auto& link : links_) {
     if (link.state != Link::State::kDown) result = std::min(result, reply_deadline(link));

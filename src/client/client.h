@@ -46,6 +46,10 @@ class Client {
 
   bool ready() const { return ready_; }
 
+  // Whether the driver gets rid of what it is given. A server that does not read must not make the
+  // output grow: whoever can wait waits for kRoom, and only what is still wanted is sent then.
+  bool has_room();
+
   // Appends a script call to the output, with `keys` and `arguments` as in its header. The reply
   // comes as an event with this cookie. Precondition: ready().
   class Call;

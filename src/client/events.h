@@ -20,6 +20,7 @@ struct Event {
     kMessage,     // channel, text: what was published
     kSubscribed,  // channel: its messages come from now on, or, with an error, do not
     kReady,       // commands can be sent; none of those sent before will be answered
+    kRoom,        // has_room() again
     kHealthy,     // the server serves: it answered a command, or there was none to answer
     kLost,        // error: the links are down; the driver closes both and opens new ones
   };

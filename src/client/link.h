@@ -22,6 +22,7 @@ struct Link {
   base::Time heard = base::kNever;     // when the last bytes came, or the connection was made
   base::Time awaiting = base::kNever;  // since when a reply is missing; kNever when none is
   bool suspect = false;                // a deadline has passed once; see Client::late()
+  bool full = false;                   // the output was long, and is not all taken yet
 
   // Starts with a new connection: nothing of the one before is left.
   void open(Handshake greeting, base::Time now) {

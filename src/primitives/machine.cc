@@ -9,6 +9,16 @@ namespace dsync::primitives {
 
 using State = Operation::State;
 
+namespace {
+
+// A question whose answer nobody wants. Calls are carried out even so.
+bool is_unwanted(const Operation& operation) {
+  return operation.state == State::kAsking && operation.orphan &&
+         operation.question->meaning != Question::Meaning::kCall;
+}
+
+}  // namespace
+
 Machine::Machine(client::Client& client, std::string session, std::shared_ptr<LeaseTable> leases,
                  std::shared_ptr<LossInbox> losses, std::uint32_t seed)
     : client_(client),
@@ -162,8 +172,10 @@ void Machine::abandon(OperationId id, base::Time now) {
       it->second.state = State::kReleasing;
       send(id, it->second, now);
       return call_oldest(it->second.claim->key, now);
-    case State::kReleasing:
     case State::kAsking:
+      if (!it->second.in_flight && is_unwanted(it->second)) operations_.erase(it);
+      return;
+    case State::kReleasing:
       return;
   }
 }
@@ -236,10 +248,10 @@ void Machine::give_up(const base::Error& error) {
     const auto current = it++;
     auto& [id, operation] = *current;
     const bool patient = operation.state == State::kWaiting && operation.deadline != base::kNever;
-    if (operation.rests() || patient || operation.orphan) continue;
-    complete(id, Outcome::kFailed, error);
-    operation.orphan = true;
-    if (operation.state == State::kAsking) {
+    const bool asks = operation.state == State::kAsking;
+    if (operation.rests() || patient || (operation.orphan && !asks)) continue;
+    if (!std::exchange(operation.orphan, true)) complete(id, Outcome::kFailed, error);
+    if (asks) {
       operations_.erase(current);
     } else if (operation.state == State::kWaiting) {
       withdraw(current, base::Time());
@@ -351,14 +363,23 @@ void Machine::on_ready(base::Time now) {
   for (const auto id : ids()) send(id, operations_.at(id), now);
 }
 
+void Machine::on_room(base::Time now) {
+  topics_.on_room(now);
+  for (const auto id : ids()) {
+    auto& operation = operations_.at(id);
+    if (operation.unsent) send(id, operation, now);
+  }
+}
+
 void Machine::on_lost(base::Time now) {
+  std::erase_if(operations_, [](const auto& entry) { return is_unwanted(entry.second); });
   plan_.clear();
   notification_plan_.clear();
   topics_.on_lost();
   for (auto& [id, operation] : operations_) {
     // A call that was on its way may have been executed.
     if (operation.state == State::kAsking && operation.in_flight) operation.resent = true;
-    operation.in_flight = operation.queued = operation.stale = false;
+    operation.in_flight = operation.queued = operation.stale = operation.unsent = false;
     // The next server may have another clock; what it grants, it grants after this.
     operation.reference = now;
     operation.server_us = 0;

@@ -130,6 +130,7 @@ class Machine {
   void on_topic(std::string_view channel, std::string_view message, base::Time now);
   void on_subscribed(std::string_view channel, const base::Error& error, base::Time now);
   void on_ready(base::Time now);
+  void on_room(base::Time now);
   void on_lost(base::Time now);
   void tick(base::Time now);
   base::Time deadline() const;
@@ -147,7 +148,8 @@ class Machine {
   std::vector<OperationId> ids() const;  // in the order in which they began
   OperationId begin_waiting(std::shared_ptr<Claim> claim, Operation operation, base::Time now);
 
-  // Sends the command of the operation's state; without a link, on_ready() does it later.
+  // Sends the command of the operation's state; without a link, on_ready() does it later, and
+  // without room on it, on_room().
   void send(OperationId id, Operation& operation, base::Time now);
   bool send_in_state(OperationId id, Operation& operation, base::Time now);
   bool must_listen_first(const Operation& operation) const;

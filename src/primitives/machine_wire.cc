@@ -72,7 +72,8 @@ client::Cookie Machine::cookie(OperationId id, Verb verb) {
 
 void Machine::send(OperationId id, Operation& operation, base::Time now) {
   if (operation.stays || !client_.ready() || must_listen_first(operation)) return;
-  operation.in_flight = send_in_state(id, operation, now);
+  operation.unsent = !client_.has_room();
+  operation.in_flight = !operation.unsent && send_in_state(id, operation, now);
 }
 
 bool Machine::must_listen_first(const Operation& operation) const {

@@ -91,6 +91,7 @@ struct Operation {
   bool only_notification = false;  // releasing: of a relock, whose lock stays held
   bool knows = false;    // releasing: what it was told stands, and needs only to be confirmed
   bool leaving = false;  // a relock: wants the lock without a notification
+  bool unsent = false;   // its command waits until there is room on the link
   bool stale = false;    // something has changed since its command left, so the answer is old
   Heard heard = Heard::kNothing;
 

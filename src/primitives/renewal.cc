@@ -74,6 +74,7 @@ void Renewal::handle(const client::Event& event, Need& need, base::Time now) {
       break;
     case client::Event::Kind::kMessage:
     case client::Event::Kind::kSubscribed:
+    case client::Event::Kind::kRoom:
     case client::Event::Kind::kHealthy:
       break;
   }

@@ -57,6 +57,9 @@ void Session::dispatch(base::Time now) {
         news_.ready = true;
         machine_.on_ready(now);
         break;
+      case EventKind::kRoom:
+        machine_.on_room(now);
+        break;
       case EventKind::kHealthy:
         news_.healthy = true;
         break;

@@ -32,9 +32,13 @@ void Topics::remove(OperationId id, const Claim& claim, base::Time now) {
   if (!it->second.waiters.empty()) return;
   // What is not listened to needs no end of it.
   const bool lingers = it->second.wanted;
-  it->second.idle_until = base::after(now, lingers ? idle_time(claim.kind) : base::Duration());
+  const auto idle = lingers ? idle_time(claim.kind) : base::Duration::zero();
+  if (idle == base::Duration::zero()) {
+    unsubscribe(it, now);
+    return;
+  }
+  it->second.idle_until = base::after(now, idle);
   next_idle_ = std::min(next_idle_, it->second.idle_until);
-  if (it->second.idle_until <= now) unsubscribe(it, now);
 }
 
 bool Topics::is_heard(const Claim& claim) const {
@@ -49,7 +53,7 @@ std::vector<OperationId> Topics::waiters(std::string_view channel) const {
 }
 
 void Topics::subscribe(Entries::value_type& entry, base::Time now) {
-  if (!client_.ready()) return;
+  if (!client_.ready() || !client_.has_room()) return;
   entry.second.wanted = true;
   ++entry.second.unanswered;
   client_.subscribe(entry.first, entry.second.companion, now);
@@ -80,6 +84,12 @@ void Topics::on_refused(std::string_view channel) {
 
 void Topics::on_ready(base::Time now) {
   for (auto& entry : entries_) subscribe(entry, now);
+}
+
+void Topics::on_room(base::Time now) {
+  for (auto& entry : entries_) {
+    if (!entry.second.wanted && !entry.second.waiters.empty()) subscribe(entry, now);
+  }
 }
 
 void Topics::on_lost() {

@@ -34,6 +34,7 @@ class Topics {
   void on_subscribed(std::string_view channel);
   void on_refused(std::string_view channel);
   void on_ready(base::Time now);
+  void on_room(base::Time now);
   void on_lost();
   void tick(base::Time now);
   base::Time deadline() const { return next_idle_; }

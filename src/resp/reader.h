@@ -14,9 +14,10 @@ struct redisReader;
 namespace dsync::resp {
 
 // What a reply may be at most. Scripts answer a line or a flat list of some hundred numbers, and
-// the longest message names the parties of a barrier in one session. So whatever a server says, one
-// connection costs 40 MB at worst.
-inline constexpr std::size_t kLongestReply = 1 << 20;  // bytes
+// the longest message names the parties of a barrier in one session, or comes with the name of a
+// channel, for which 1 MiB is enough. So whatever a server says, one connection costs 80 MB at
+// worst.
+inline constexpr std::size_t kLongestReply = 2 << 20;  // bytes
 inline constexpr std::size_t kMostElements = 1 << 10;  // of one array
 inline constexpr std::size_t kMostLevels = 7;          // of arrays in arrays
 

@@ -19,35 +19,13 @@ from tests.fault.lock_tools import Spawn
 from tests.integration import barriers, conditions, events, locks, semaphores
 from tests.integration.locks import NEVER
 from tests.support.child import say
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
 LEASE = 1.0
 HOUR = 3600
 FORWARD, BACK = "+1h", "-1h"
-
-# Where Debian's package libfaketime has it, for all machines.
-LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-
-
-class Clock:
-    """The wall clock of child processes, which the test sets while they run."""
-
-    def __init__(self, directory: Path) -> None:
-        assert LIBRARY is not None, "please install libfaketime (tools/system.sh tests)"
-        self._file = directory / "clock"
-        self.environment = {
-            "LD_PRELOAD": str(LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            # As when somebody sets the clock of a machine: the time since its start does not jump.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        self.set("+0")
-
-    def set(self, offset: str) -> None:
-        """Let the clock jump."""
-        self._file.write_text(offset + "\n")
 
 
 @pytest.fixture

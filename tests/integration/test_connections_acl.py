@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dsync import (
@@ -29,17 +30,23 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
 LUA = Path(__file__).parents[2] / "lua"
-KEYS = ("~distributed_lock_*", "~{distributed_lock_*")
-CHANNELS = ("&dsync:inbox:*",)
+PAGE = LUA.parent / "docs" / "security.md"
+
+
+def documented(user: str) -> list[str]:
+    """Give the rules that the page gives a user, in words."""
+    found = re.search(
+        rf"^ACL SETUSER {user} (on .*?)\n\n?(?=ACL|```)", PAGE.read_text(), re.M | re.S
+    )
+    assert found is not None, f"the page gives no user {user!r}"
+    return found[1].split()
+
+
+LOCKS, EVERYTHING = documented("locks"), documented("all")
+KEYS = tuple(word for word in LOCKS if word[0] == "~")
+CHANNELS = tuple(word for word in LOCKS if word[0] == "&")
 # Of the other primitives, beside these.
-OTHER_KEYS = ("~distributed_*", "~{distributed_*", "~condition_*", "~event_*", "~{event_*")
-OTHER_CHANNELS = (
-    "&condition_*",
-    "&{distributed_lock_*",
-    "&distributed_lock_*",
-    "&distributed_barrier_*",
-    "&event_*",
-)
+OTHER_CHANNELS = tuple(word for word in EVERYTHING if word[0] == "&" and word not in CHANNELS)
 # What the client itself sends; the rest is what the scripts call.
 COMMANDS = {"eval", "evalsha", "exists", "subscribe", "ping"}
 
@@ -173,21 +180,42 @@ async def use_barrier_and_event(client: Redis, key: str) -> None:
     await event.clear()
 
 
-OF_OTHERS_RULES = ("resetchannels", *OTHER_KEYS, *CHANNELS, *OTHER_CHANNELS)
+OF_OTHERS_RULES = ("resetchannels", *(word for word in EVERYTHING if word[0] in "~&"))
 
 
-async def test_a_user_with_the_rights_that_the_readme_gives_can_use_all_primitives(
+def test_the_page_gives_no_right_too_few_or_too_many() -> None:
+    def given(words: list[str]) -> set[str]:
+        return {word[1:] for word in words if word[0] == "+"}
+
+    assert given(LOCKS) == ALL - {"ping"}
+    assert given(EVERYTHING) == OF_OTHERS - {"ping"}
+
+
+async def test_a_user_with_the_rights_that_the_page_gives_can_use_all_primitives(
     make_server: Callable[..., RedisServer], key: str
 ) -> None:
-    readme = (LUA.parent / "README.md").read_text()
-    for right in (*sorted(f"+{name}" for name in OF_OTHERS - {"ping"}), *OF_OTHERS_RULES[1:]):
-        assert right in readme, f"the README does not name {right}"
-    server = make_server(users=[f"small {rules(OF_OTHERS, *OF_OTHERS_RULES)}"])
+    server = make_server(users=[f"small resetchannels {' '.join(EVERYTHING)}"])
     async with server.client(username="small", password="secret") as client:
         await soon(use_the_others(client, key))
         await soon(use_the_others(client, f"{{{key}}}"))
+    # PING is not among them: the client does without.
+    assert {entry["object"] for entry in refusals(server)} <= {"ping"}
+
+
+def refusals(server: RedisServer) -> list[dict[str, Any]]:
     with server.sync() as admin:
-        assert admin.acl_log() == []
+        return list(admin.acl_log())
+
+
+async def test_a_program_can_be_kept_to_keys_with_a_common_beginning(
+    make_server: Callable[..., RedisServer],
+) -> None:
+    own = [f"{word[:-1]}orders*" if word[0] == "~" else word for word in LOCKS]
+    server = make_server(users=[f"small resetchannels {' '.join(own)}"])
+    async with server.client(username="small", password="secret") as client:
+        await use_everything(server, client, "orders-1")
+        with pytest.raises(exceptions.NoPermissionError, match="bills"):
+            await soon(DistributedLock(client, "bills").acquire())
 
 
 @pytest.mark.parametrize("missing", ["hset", "pubsub", "zrange", "incr", "zrangebyscore"])

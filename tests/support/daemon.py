@@ -1,11 +1,13 @@
 """A redis program as a child process: what servers and sentinels have in common."""
 
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +35,7 @@ class Daemon(ABC):
         self.directory = Path(tempfile.mkdtemp(prefix="dsync-"))
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.environment: Mapping[str, str] = {}
 
     @abstractmethod
     def configuration(self) -> list[str]:
@@ -124,6 +127,7 @@ class Daemon(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
             )
 
     def _wait_until_ready(self) -> bool:

@@ -26,6 +26,7 @@ class RedisServer(Daemon):
     :param tls: certificates; clients of the TLS port must show one of the same CA
     :param replica_of: the master of this server
     :param options: further lines of redis.conf, for example {"maxmemory": "2mb"}
+    :param environment: further variables of the process
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class RedisServer(Daemon):
         tls: TlsFiles | None = None,
         replica_of: "RedisServer | None" = None,
         options: Mapping[str, str | int] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.environment = environment or {}
         self.password = password
         self.users = users
         self.tls = tls
