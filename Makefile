@@ -37,7 +37,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Show a primitive at work: PRIMITIVE=lock (or condition, key_value) ARGS='...'
+demo: ## Show a primitive at work: PRIMITIVE=lock (semaphore, condition, barrier, event, key_value)
 	@EXTRAS=demo tools/setup.sh build
 	$(bin)/python -m examples.demo $(PRIMITIVE) $(ARGS)
 
