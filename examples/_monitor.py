@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 Stats = TypeVar("Stats", bound="DataclassInstance")
 Part = TypeVar("Part")
 
-# Silence for so long, and for the work on a job, means that something was lost.
-PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -134,9 +133,14 @@ async def contend(
     return parts
 
 
+def patience() -> float:
+    """Return the seconds of silence that mean that something was lost."""
+    return _PATIENCE_SECONDS + work_seconds()
+
+
 async def hear(redis: Redis, name: str) -> int | None:
     """Take the next number off a list, or give None when nothing happens any more."""
-    deadline = perf_counter() + PATIENCE_SECONDS + work_seconds()
+    deadline = perf_counter() + patience()
     while perf_counter() < deadline:
         # In short steps, because redis-py itself waits only 5 s for a reply.
         message = await redis.blpop([name], timeout=1)

@@ -6,13 +6,14 @@ Settings (environment): those of examples/_monitor.py; REQUESTS is the number of
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import perf_counter
 
 from dsync import DistributedBarrier
 from redis.asyncio import Redis
 from rich.console import Console
 
-from examples._monitor import Load, ask_each, progress, serve_monitor
+from examples._monitor import Load, ask_each, patience, progress, serve_monitor
 from examples.distributed_barrier.report import print_report
 from examples.distributed_barrier.stats import ARRIVED, BARRIER, Passage, Stats, summarize
 
@@ -28,10 +29,15 @@ async def run(redis: Redis, load: Load, console: Console) -> Stats:
         async with asyncio.TaskGroup() as group:
             path = f"meet?rounds={rounds}&parties={parties}"
             asked = group.create_task(ask_each(load.nodes, path, Passage))
-            for _ in range(rounds):
-                await redis.incr(ARRIVED)
-                await barrier.wait()
-                advance("rounds")
+            with suppress(TimeoutError):
+                for _ in range(rounds):
+                    await redis.incr(ARRIVED)
+                    async with asyncio.timeout(patience()):
+                        await barrier.wait()
+                    advance("rounds")
+            # Who waits still has lost the others, and tells what it saw so far.
+            while not (await asyncio.wait([asked], timeout=patience()))[0]:
+                await barrier.abort()
         seconds = perf_counter() - started
     return summarize(asked.result(), rounds, parties, seconds)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from time import perf_counter
 
 from aiohttp import web
-from dsync import DistributedBarrier
+from dsync import BrokenBarrierError, DistributedBarrier
 from redis.asyncio import Redis
 
 from examples._service import REDIS, concurrency, redis_client, serve, work_seconds
@@ -32,14 +32,17 @@ async def meet(request: web.Request) -> web.Response:
 
 
 async def pass_rounds(redis: Redis, barrier: DistributedBarrier, rounds: int) -> list[Passage]:
-    """Be one party in all rounds."""
+    """Be one party in all rounds, or until the monitor gives up."""
     passages: list[Passage] = []
     for number in range(rounds):
         await asyncio.sleep(work_seconds() * random.random())  # So that they come apart.
         # The barrier itself does not look at this number.
         await redis.incr(ARRIVED)
         came = perf_counter()
-        await barrier.wait()
+        try:
+            await barrier.wait()
+        except BrokenBarrierError:
+            break
         wait_ms = (perf_counter() - came) * 1e3
         passages.append(Passage(number, int(await redis.get(ARRIVED) or 0), wait_ms))
     return passages
