@@ -85,5 +85,5 @@ bench: ## Measure against the floor and the peers: ARGS='...'
 
 .PHONY: clean
 clean: ## Remove everything that these commands made
-	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
