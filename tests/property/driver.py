@@ -32,7 +32,7 @@ SESSIONS = ("a", "b", "c")
 sessions = st.sampled_from(SESSIONS)
 some_turns = st.sampled_from((0, 1, 2, 5, 20))
 
-_PROGRAMS = 40
+_PROGRAMS = 80
 _STEPS = 25
 _PATIENCE = 10.0
 _PATIENCE_AFTER_FAILURE = 1.0  # while hypothesis looks for a shorter program that fails, too
