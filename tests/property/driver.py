@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 import hypothesis
 import redis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from tests.fault.lock_tools import client_for
+from tests.integration.locks import soon
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -30,12 +31,14 @@ T = TypeVar("T")
 
 SESSIONS = ("a", "b", "c")
 sessions = st.sampled_from(SESSIONS)
+# Several, because most steps need somebody who waits.
+some_sessions = st.lists(sessions, min_size=1, max_size=4)
 some_turns = st.sampled_from((0, 1, 2, 5, 20))
 
 _PROGRAMS = 80
 _STEPS = 25
 _PATIENCE = 10.0
-_PATIENCE_AFTER_FAILURE = 1.0  # while hypothesis looks for a shorter program that fails, too
+_PATIENCE_AFTER_FAILURE = 0.3  # while hypothesis looks for a shorter program that fails, too
 _keys = itertools.count()
 
 
@@ -76,8 +79,8 @@ class Machine(RuleBasedStateMachine):
         return client_for(self.server.port, session)
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
-        """Do something in the event loop, which goes on only meanwhile."""
-        return self._runner.run(step)
+        """Do something in the event loop, which goes on only meanwhile; it must not hang."""
+        return self._runner.run(soon(step))
 
     def actor(self, session: str, primitive: Any) -> Actor:
         """Make an actor, without a task so far."""
@@ -108,7 +111,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_expected(self) -> None:
-        """Wait until it is."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what is seen is what is expected."""
         self.run(self._until_as_expected())
 
     async def _until_as_expected(self) -> None:
@@ -153,6 +159,7 @@ def play(
         stateful_step_count=_STEPS,
         deadline=None,
         database=None,
+        phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
     Machine.patience = _PATIENCE

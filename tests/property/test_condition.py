@@ -12,7 +12,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.integration.conditions import ASIDE, condition_of, waiting_name
 from tests.integration.locks import lock_name
-from tests.property.driver import SESSIONS, Actor, Machine, play, sessions
+from tests.property.driver import SESSIONS, Actor, Machine, play, some_sessions
 from tests.support.redis_server import RedisServer
 
 
@@ -79,14 +79,16 @@ class Conditions(Machine):
                 result[self.actors[number].session].append(number)
         return result
 
-    @rule(session=sessions)
-    def wait_without_lock(self, session: str) -> None:
-        self._begin(session, with_lock=False)
+    @rule(places=some_sessions)
+    def wait_without_lock(self, places: list[str]) -> None:
+        for session in places:
+            self._begin(session, with_lock=False)
 
     @precondition(lambda self: not self.model.held)
-    @rule(session=sessions)
-    def wait_with_lock(self, session: str) -> None:
-        self._begin(session, with_lock=True)
+    @rule(places=some_sessions)
+    def wait_with_lock(self, places: list[str]) -> None:
+        for session in places:
+            self._begin(session, with_lock=True)
 
     @precondition(lambda self: not self.model.held)
     @rule()
@@ -119,6 +121,7 @@ class Conditions(Machine):
         if with_lock:
             self.with_lock.add(waiter.number)
         self.run(self.start(waiter, self._wait(waiter, with_lock)))
+        self.settle()  # So that the next one waits behind it.
 
     async def _wait(self, waiter: Actor, with_lock: bool) -> None:
         condition: DistributedCondition = waiter.primitive

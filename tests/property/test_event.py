@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.integration.events import event_name
 from tests.integration.locks import NEVER, calls
-from tests.property.driver import SESSIONS, Actor, Machine, play, sessions
+from tests.property.driver import SESSIONS, Actor, Machine, play, sessions, some_sessions
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -59,11 +59,12 @@ class Events(Machine):
             "set": model.is_set,
         }
 
-    @rule(session=sessions)
-    def wait(self, session: str) -> None:
-        looks = calls(self.server, "get")
-        self.model.wait(self.run(self._begin(session)))
-        self.run(eventually(lambda: calls(self.server, "get") > looks, "a look by who listens"))
+    @rule(places=some_sessions)
+    def wait(self, places: list[str]) -> None:
+        looks = calls(self.server, "get") + len(places)
+        for session in places:
+            self.model.wait(self.run(self._begin(session)))
+        self.run(eventually(lambda: calls(self.server, "get") >= looks, "looks by who listens"))
 
     @rule(waiting=sessions, setting=sessions)
     def wait_while_it_is_set(self, waiting: str, setting: str) -> None:

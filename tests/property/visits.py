@@ -98,7 +98,10 @@ class Visits(Machine):
 
     @rule(data=st.data())
     def come_and_wait(self, data: st.DataObject) -> None:
-        self._come(data.draw(st.sampled_from(self.waiting_sessions)), patient=True)
+        # Several, because most steps need somebody who waits.
+        places = st.lists(st.sampled_from(self.waiting_sessions), min_size=1, max_size=4)
+        for session in data.draw(places):
+            self._come(session, patient=True)
 
     @rule(data=st.data())
     def come_and_try(self, data: st.DataObject) -> None:
