@@ -35,7 +35,7 @@ sessions = st.sampled_from(SESSIONS)
 some_sessions = st.lists(sessions, min_size=1, max_size=4)
 some_turns = st.sampled_from((0, 1, 2, 5, 20))
 
-_PROGRAMS = 80
+_PROGRAMS = 60
 _STEPS = 25
 _PATIENCE = 10.0
 _PATIENCE_AFTER_FAILURE = 0.3  # while hypothesis looks for a shorter program that fails, too
@@ -140,12 +140,6 @@ class Machine(RuleBasedStateMachine):
         for task in self.tasks():
             task.cancel()
         await asyncio.gather(*self.tasks(), return_exceptions=True)
-
-
-async def turns(count: int) -> None:
-    """Give the loop so many turns."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def play(

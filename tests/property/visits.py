@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.property.driver import Actor, Machine, some_turns, turns
+from tests.integration.conditions import turns
+from tests.property.driver import Actor, Machine, some_turns
 
 
 class Slots:
