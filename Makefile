@@ -37,7 +37,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Show a primitive at work: PRIMITIVE=lock (or condition, key_value) ARGS='...'
+demo: ## Show a primitive at work: PRIMITIVE=lock (semaphore, condition, barrier, event, key_value)
 	@EXTRAS=demo tools/setup.sh build
 	$(bin)/python -m examples.demo $(PRIMITIVE) $(ARGS)
 
@@ -85,5 +85,5 @@ bench: ## Measure against the floor and the peers: ARGS='...'
 
 .PHONY: clean
 clean: ## Remove everything that these commands made
-	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -21,12 +22,15 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from examples._service import REDIS, concurrency, redis_client, serve
+from examples._service import REDIS, concurrency, redis_client, serve, work_seconds
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Stats = TypeVar("Stats", bound="DataclassInstance")
+Part = TypeVar("Part")
+
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,47 @@ async def ask(session: aiohttp.ClientSession, node: str, path: str) -> Any:
             return await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise web.HTTPBadGateway(text=f"{node} failed: {error!r}\n") from error
+
+
+async def ask_each(
+    nodes: Sequence[str], path: str, make: Callable[..., Part]
+) -> dict[str, list[Part]]:
+    """Send one POST to each node; each answers with a list of what `make` takes."""
+    async with open_session() as session, asyncio.TaskGroup() as group:
+        asked = {node: group.create_task(ask(session, node, path)) for node in nodes}
+    return {node: [make(**part) for part in task.result()] for node, task in asked.items()}
+
+
+async def contend(
+    load: Load, path: str, make: Callable[..., Part], answered: Callable[[str], None]
+) -> dict[str, list[Part]]:
+    """Send all the requests of a run to all nodes at once; each answers with what `make` takes."""
+    parts: dict[str, list[Part]] = {node: [] for node in load.nodes}
+
+    async def client(session: aiohttp.ClientSession, node: str, turns: Iterator[int]) -> None:
+        for _ in turns:
+            parts[node].append(make(**await ask(session, node, path)))
+            answered(node)
+
+    async with open_session() as session, asyncio.TaskGroup() as group:
+        for node in load.nodes:
+            turns = iter(range(load.requests))
+            for _ in range(load.concurrency):
+                group.create_task(client(session, node, turns))
+    return parts
+
+
+def patience() -> float:
+    """Return the seconds of silence that mean that something was lost."""
+    return _PATIENCE_SECONDS + work_seconds()
+
+
+async def hear(redis: Redis, name: str) -> int | None:
+    """Take the next number off a list, or give None when nothing happens any more."""
+    deadline = perf_counter() + patience()
+    while perf_counter() < deadline:
+        # In short steps, because redis-py itself waits only 5 s for a reply.
+        message = await redis.blpop([name], timeout=1)
+        if message is not None:
+            return int(message[1])
+    return None

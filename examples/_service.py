@@ -1,12 +1,14 @@
-"""What the web services of every demo share: settings from the environment, and a clean end."""
+"""What the web services of every demo share: settings, the server's clock, and a clean end."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 REDIS = web.AppKey("redis", Redis)
 
@@ -27,6 +29,16 @@ def concurrency() -> int:
 def work_seconds() -> float:
     """Return how long a node works for one request or job (WORK_MS)."""
     return float(os.environ.get("WORK_MS", "1")) / 1e3
+
+
+async def execute_and_time(pipe: Pipeline) -> tuple[list[Any], float]:
+    """Execute a pipeline, and give its results and the time after them, in seconds.
+
+    It is that of the server, because the clocks of the processes may differ.
+    """
+    pipe.time()  # pyright: ignore[reportUnknownMemberType]
+    *results, (seconds, microseconds) = await pipe.execute()
+    return results, float(seconds + microseconds / 1e6)
 
 
 def serve(app: web.Application) -> None:

@@ -1,11 +1,11 @@
-"""How long those waited that one node served."""
+"""How long those waited, and held what they waited for, that one node served."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 
 class WaitTimes(TypedDict):
@@ -15,6 +15,38 @@ class WaitTimes(TypedDict):
     wait_p50_ms: float | None
     wait_p99_ms: float | None
     wait_max_ms: float | None
+
+
+class RequestStats(WaitTimes):
+    """How the requests of one node fared; each waited for something, and held it."""
+
+    node: str
+    requests: int
+    hold_mean_ms: float
+
+
+class Turn(Protocol):
+    """One request's turn with a lock or a slot."""
+
+    @property
+    def wait_ms(self) -> float:
+        """How long it waited."""
+        ...
+
+    @property
+    def hold_ms(self) -> float:
+        """How long it held what it waited for."""
+        ...
+
+
+def summarize_turns(node: str, turns: Sequence[Turn]) -> RequestStats:
+    """Summarize the requests of one node."""
+    return {
+        "node": node,
+        "requests": len(turns),
+        **wait_times(turn.wait_ms for turn in turns),
+        "hold_mean_ms": round(fmean(turn.hold_ms for turn in turns), 3),
+    }
 
 
 def wait_times(waits_ms: Iterable[float]) -> WaitTimes:

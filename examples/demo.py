@@ -19,8 +19,8 @@ from examples.token_refresh import __main__ as token_refresh
 
 # Each is a package with the modules `node` and `monitor`.
 SCENARIOS = {
-    "condition": "examples.distributed_condition",
-    "lock": "examples.distributed_lock",
+    name: f"examples.distributed_{name}"
+    for name in ("barrier", "condition", "event", "lock", "semaphore")
 }
 
 # A program by itself, with options of its own.
@@ -67,7 +67,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=_positive,
         default=200,
         metavar="N",
-        help="requests (or jobs) for each node in a run",
+        help="requests (or jobs, rounds, sets) for each node in a run",
     )
     option("--concurrency", type=_positive, default=8, metavar="N", help="of them at a time")
     option("--work", type=float, default=1.0, metavar="MS", help="for each of them, default 1 ms")

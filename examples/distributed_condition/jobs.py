@@ -1,10 +1,8 @@
-"""What the nodes and the monitor share: names in Redis, and the clock of the server."""
+"""What the nodes and the monitor share: names in Redis, and what is done with a job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from redis.asyncio.client import Pipeline
 
 CONDITION = "demo"
 JOBS = "demo_jobs"  # The list of the numbers of the jobs that nobody has taken yet.
@@ -17,13 +15,3 @@ class Done:
 
     job: int
     taken: float
-
-
-async def execute_and_time(pipe: Pipeline) -> float:
-    """Execute a pipeline, and give the time after it.
-
-    It is that of the server, because the clocks of the processes may differ.
-    """
-    pipe.time()  # pyright: ignore[reportUnknownMemberType]
-    seconds, microseconds = (await pipe.execute())[-1]
-    return float(seconds + microseconds / 1e6)

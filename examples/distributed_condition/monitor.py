@@ -6,21 +6,18 @@ Settings (environment): those of examples/_monitor.py, and WORK_MS as for the no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from dsync import DistributedCondition
 from redis.asyncio import Redis
 from rich.console import Console
 
-from examples._monitor import Load, ask, open_session, progress, serve_monitor
-from examples._service import work_seconds
-from examples.distributed_condition.jobs import CONDITION, DONE, JOBS, Done, execute_and_time
+from examples._monitor import Load, ask_each, hear, progress, serve_monitor
+from examples._service import execute_and_time
+from examples.distributed_condition.jobs import CONDITION, DONE, JOBS, Done
 from examples.distributed_condition.report import print_report
 from examples.distributed_condition.stats import Stats, summarize
-
-# Silence for so long, and for the work on a job, means that jobs were lost.
-PATIENCE_SECONDS = 5.0
 
 
 async def run(redis: Redis, load: Load, console: Console) -> Stats:
@@ -30,7 +27,7 @@ async def run(redis: Redis, load: Load, console: Console) -> Stats:
     # One job for each consumer, as long as that leaves half of them.
     burst = min(load.concurrency * len(load.nodes), (jobs + 1) // 2)
     # What they did before does not count, and all consumers wait now.
-    await collect(load.nodes)
+    await ask_each(load.nodes, "collect", Done)
     with progress(console, {"notified": jobs, "done": jobs}) as advance:
         started = perf_counter()
         notified = await notify_all(redis, condition, burst, lambda: advance("notified"))
@@ -42,7 +39,7 @@ async def run(redis: Redis, load: Load, console: Console) -> Stats:
                 producer = group.create_task(each)
                 group.create_task(watch(redis, rest, lambda: advance("done")))
             notified += producer.result()
-        done = await collect(load.nodes)
+        done = await ask_each(load.nodes, "collect", Done)
         seconds = perf_counter() - started
     return summarize(done, notified, seconds)
 
@@ -77,31 +74,19 @@ async def push(redis: Redis, jobs: Iterable[int]) -> float:
     """Append jobs to the list, and give the time."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.rpush(JOBS, *jobs)
-        return await execute_and_time(pipe)
+        _, time = await execute_and_time(pipe)
+    return time
 
 
 async def watch(redis: Redis, jobs: range, done: Callable[[], None]) -> bool:
     """Follow the consumers until each of the jobs is done, or nothing happens any more."""
     missing = set(jobs)
-    patience = PATIENCE_SECONDS + work_seconds()
-    heard = perf_counter()
     while missing:
-        # In short steps, because redis-py itself waits only 5 s for a reply.
-        message = await redis.blpop([DONE], timeout=1)
-        if message is not None:
-            heard = perf_counter()
-            missing.discard(int(message[1]))
-            done()
-        elif perf_counter() > heard + patience:
+        if (job := await hear(redis, DONE)) is None:
             return False
+        missing.discard(job)
+        done()
     return True
-
-
-async def collect(nodes: Sequence[str]) -> dict[str, list[Done]]:
-    """Ask all nodes what their consumers did; they answer when they have nothing to do."""
-    async with open_session() as session, asyncio.TaskGroup() as group:
-        asked = {node: group.create_task(ask(session, node, "collect")) for node in nodes}
-    return {node: [Done(**done) for done in task.result()] for node, task in asked.items()}
 
 
 if __name__ == "__main__":

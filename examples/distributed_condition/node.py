@@ -7,18 +7,13 @@ Settings (environment): REDIS_URL, HOST, PORT, CONCURRENCY (consumers of this no
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
-from dataclasses import asdict
 
-from aiohttp import web
 from dsync import DistributedCondition
 from redis.asyncio import Redis
 
-from examples._service import REDIS, concurrency, redis_client, serve, work_seconds
-from examples.distributed_condition.jobs import CONDITION, DONE, JOBS, Done, execute_and_time
-
-_RETRY_SECONDS = 1.0
+from examples._service import concurrency, execute_and_time, work_seconds
+from examples._workers import run_workers, serve_workers
+from examples.distributed_condition.jobs import CONDITION, DONE, JOBS, Done
 
 
 class Consumers:
@@ -35,9 +30,7 @@ class Consumers:
 
     async def run(self) -> None:
         """Consume jobs until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._count):
-                group.create_task(self._consume())
+        await run_workers(self._consume for _ in range(self._count))
 
     async def collect(self) -> list[Done]:
         """Wait until no consumer has anything to do, and give what they did since the last time."""
@@ -46,16 +39,11 @@ class Consumers:
         return done
 
     async def _consume(self) -> None:
-        while True:
-            try:
-                done = await self._take()
-                await asyncio.sleep(self._work_seconds)  # Others take jobs meanwhile.
-                await self._redis.rpush(DONE, done.job)
-                self._done.append(done)
-            except Exception as error:  # A job in hand is lost, but the server may be back soon.
-                kind = type(error).__name__
-                logging.warning("Consumer restarts in %s s: %s: %s", _RETRY_SECONDS, kind, error)
-                await asyncio.sleep(_RETRY_SECONDS)
+        while True:  # After an error a job in hand is lost.
+            done = await self._take()
+            await asyncio.sleep(self._work_seconds)  # Others take jobs meanwhile.
+            await self._redis.rpush(DONE, done.job)
+            self._done.append(done)
 
     async def _take(self) -> Done:
         async with self._condition:
@@ -65,7 +53,8 @@ class Consumers:
             # job, and do it twice, and both would remove one.
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.lpop(JOBS)
-                return Done(int(job), await execute_and_time(pipe))
+                _, taken = await execute_and_time(pipe)
+            return Done(int(job), taken)
 
     async def _wait(self) -> None:
         self._waiting += 1
@@ -78,29 +67,9 @@ class Consumers:
             self._all_wait.clear()
 
 
-CONSUMERS = web.AppKey("consumers", Consumers)
-
-
-async def run_consumers(app: web.Application) -> AsyncIterator[None]:
-    """Run the consumers as long as the application."""
-    app[CONSUMERS] = Consumers(app[REDIS], concurrency(), work_seconds())
-    task = asyncio.create_task(app[CONSUMERS].run())
-    yield
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def collect(request: web.Request) -> web.Response:
-    """Tell what the consumers did, as soon as all of them wait."""
-    return web.json_response([asdict(done) for done in await request.app[CONSUMERS].collect()])
-
-
 def main() -> None:
     """Serve `POST /collect`."""
-    app = web.Application()
-    app.cleanup_ctx.extend([redis_client, run_consumers])
-    app.router.add_post("/collect", collect)
-    serve(app)
+    serve_workers(lambda redis: Consumers(redis, concurrency(), work_seconds()))
 
 
 if __name__ == "__main__":

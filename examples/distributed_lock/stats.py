@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
 
-from examples._statistics import WaitTimes, wait_times
+from examples._statistics import RequestStats, summarize_turns
 
 COUNTER = "demo_counter"
 
@@ -22,14 +21,6 @@ class Grant:
     hold_ms: float
 
 
-class NodeStats(WaitTimes):
-    """How the requests of one node fared."""
-
-    node: str
-    requests: int
-    hold_mean_ms: float
-
-
 @dataclass(frozen=True)
 class Stats:
     """The answer of `/gather_stats`."""
@@ -40,7 +31,7 @@ class Stats:
     in_order: bool
     seconds: float
     hand_overs_per_second: float
-    nodes: list[NodeStats]
+    nodes: list[RequestStats]
 
 
 def summarize(by_node: Mapping[str, Sequence[Grant]], counted: int, seconds: float) -> Stats:
@@ -60,7 +51,7 @@ def summarize(by_node: Mapping[str, Sequence[Grant]], counted: int, seconds: flo
         in_order=in_order,
         seconds=round(seconds, 3),
         hand_overs_per_second=round(len(grants) / seconds, 1),
-        nodes=[_summarize_node(node, grants) for node, grants in by_node.items()],
+        nodes=[summarize_turns(node, grants) for node, grants in by_node.items()],
     )
 
 
@@ -71,12 +62,3 @@ def grow_together(grants: Sequence[Grant]) -> bool:
         earlier.value < later.value and earlier.token < later.token
         for earlier, later in pairwise(by_value)
     )
-
-
-def _summarize_node(node: str, grants: Sequence[Grant]) -> NodeStats:
-    return {
-        "node": node,
-        "requests": len(grants),
-        **wait_times(grant.wait_ms for grant in grants),
-        "hold_mean_ms": round(fmean(grant.hold_ms for grant in grants), 3),
-    }

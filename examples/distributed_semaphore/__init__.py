@@ -1,0 +1,1 @@
+"""Several nodes share a few slots, and a monitor proves that never more are inside than slots."""
