@@ -29,6 +29,7 @@ local listened, listeners, width = ARGV[6], ARGV[7], ARGV[8]
 
 --@include holds.lua
 --@include hand_over.lua
+--@include by_session.lua
 --@include wake.lua
 --@include old_waiters.lua
 --@include once.lua
