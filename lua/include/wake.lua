@@ -63,7 +63,6 @@ end
 local function note_told(member, limit)
   redis.call('ZREM', waiting, member)
   redis.call('ZADD', told, limit, member)
-  redis.call('PEXPIRE', told, TOLD_KEPT)
 end
 
 -- Wakes those of `members` that are connected, and lets the others stand aside. Returns how many woke.
@@ -84,6 +83,7 @@ local function wake_some(members, limit, now)
       redis.call('ZADD', waiting, redis.call('ZSCORE', waiting, member) + ASIDE, member)
     end
   end
+  redis.call('PEXPIRE', told, TOLD_KEPT)
   return woken
 end
 
@@ -113,6 +113,9 @@ local function wake_aside(count, limit)
     end
     note_told(member, limit)
     woken = woken + 1
+  end
+  if woken > 0 then
+    redis.call('PEXPIRE', told, TOLD_KEPT)
   end
   return woken
 end
