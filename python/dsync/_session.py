@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _PING_INTERVAL = 15.0
 _CLOSE_TIMEOUT = 1.0
 _NEVER = 1e9
-# So many tasks go on before what they want is sent: the server need not wait for the rest of them.
-_BATCH = 64
 
 
 class Holder(Protocol):
@@ -182,10 +180,8 @@ class Session:
         self._delivering = True
         try:
             ready = iter(self._complete(events))
-            for count, pending in enumerate(ready, 1):
+            for pending in ready:
                 pending.resume()
-                if count % _BATCH == 0:
-                    self._links.write(_core.COMMANDS)
         finally:
             self._delivering = False
             # Whatever ended the loop's turn (a KeyboardInterrupt), the others have their outcome.

@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 
 import pytest
-from dsync import BrokenBarrierError, DistributedBarrier, DistributedLock
+from dsync import BrokenBarrierError, DistributedBarrier
 from redis.asyncio import Redis
 
 from tests.integration.barriers import (
@@ -18,8 +18,7 @@ from tests.integration.barriers import (
     until_done,
     until_nothing_is_left,
 )
-from tests.integration.blocking import until
-from tests.integration.locks import calls, holder, script_calls, soon
+from tests.integration.locks import calls, script_calls, soon
 from tests.support.redis_server import RedisServer
 
 THOUSAND = 1000
@@ -122,26 +121,3 @@ async def test_parties_listen_to_the_channel_once_for_a_session(
     assert calls(server, "subscribe") - before == 2
     await soon(DistributedBarrier(redis, key, THOUSAND + 1).wait())
     await soon(asyncio.gather(*tasks))
-
-
-async def test_what_the_first_parties_want_is_sent_while_the_last_still_run(
-    server: RedisServer, redis: Redis, key: str
-) -> None:
-    count = 200
-    barrier, lock = DistributedBarrier(redis, key, count + 1), DistributedLock(redis, key)
-    passed: list[int] = []
-
-    async def party(number: int) -> None:
-        await barrier.wait()
-        passed.append(number)
-        if len(passed) == 1:
-            await lock.acquire()
-        elif len(passed) == count:
-            # The loop does nothing else meanwhile.
-            until(lambda: holder(server, key), "the first one has the lock")
-
-    tasks = [asyncio.create_task(party(number)) for number in range(count)]
-    await until_arrived(server, key, count)
-    await soon(barrier.wait())
-    await soon(asyncio.gather(*tasks))
-    await lock.release()
