@@ -11,6 +11,7 @@
 
 local count, parties, ended, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
+--@include by_session.lua
 --@include rounds.lua
 
 local clock = redis.call('TIME')

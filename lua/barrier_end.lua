@@ -19,6 +19,7 @@
 local count, parties, ended, told, done = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, again, channel, word = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+--@include by_session.lua
 --@include rounds.lua
 --@include once.lua
 

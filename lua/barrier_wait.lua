@@ -24,6 +24,7 @@
 local count, parties, ended, told, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, wanted, channel, heard = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+--@include by_session.lua
 --@include rounds.lua
 
 local clock = redis.call('TIME')

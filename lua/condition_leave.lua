@@ -30,6 +30,7 @@ if verb == 'confirm' then
 end
 --@include holds.lua
 --@include hand_over.lua
+--@include by_session.lua
 --@include wake.lua
 if redis.call('ZREM', waiting, place) == 1 then
   return 2

@@ -19,7 +19,8 @@
 --
 -- Returns 1   done, now or before
 --         -1  the lock is not held by `holder`, so nothing was done
--- Publishes  wake-ups to the inboxes of waiters without the lock, and to the channel of old waiters
+-- Publishes  a wake-up to the inbox of each session that has waiters without the lock, and to the channel
+--            of old waiters
 -- Complexity O(M log N) for M woken of N waiters
 
 local lock, queue, fence, waiting, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -29,6 +30,7 @@ local listened, listeners, width = ARGV[6], ARGV[7], ARGV[8]
 
 --@include holds.lua
 --@include hand_over.lua
+--@include by_session.lua
 --@include wake.lua
 --@include old_waiters.lua
 --@include once.lua

@@ -40,6 +40,7 @@ local width = ARGV[11]
 --@include holds.lua
 --@include hand_over.lua
 --@include window.lua
+--@include by_session.lua
 --@include wake.lua
 --@include old_waiters.lua
 

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] slots   (string)  the number of free slots, as every process of the fleet sees it
 -- KEYS[2] queue   (zset)    waiters, oldest first: member "<operation> <first>"
--- KEYS[3] permits (zset)    permits in use, as slots.lua describes them
+-- KEYS[3] permits (zset)    permits in use, as permit.lua describes them
 -- KEYS[4] window  (string)  only while a fleet migrates: see window.lua
 -- ARGV[1] operation         "<session>:<number>", the same when the command is sent again
 -- ARGV[2] lease       (ms)  0 is none
@@ -22,23 +22,36 @@
 local slots, queue, permits, window = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local operation, lease, first, value, width = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
---@include slots.lua
---@include window.lua
+--@include permit.lua
 
 local clock = redis.call('TIME')
-reclaim(clock)
-local free = free_slots(value)
-local queued = redis.call('EXISTS', queue) == 1
 
 -- Returns nothing where it has a permit already.
-local function take()
+local function take(free)
   if add_permit(operation, lease, clock) == 1 then
     redis.call('SET', slots, free - 1)
     return '1'
   end
 end
 
-if free > 0 and not queued and take() then
+local function take_at_once(free)
+  if free > 0 and redis.call('EXISTS', queue) == 0 then
+    return take(free)
+  end
+end
+
+local free = tonumber(redis.call('GET', slots) or 0)
+local ending = redis.call('ZRANGE', permits, 0, 0, 'WITHSCORES')[2]
+local none_over = not ending or tonumber(ending) >= now_ms(clock)
+if none_over and take_at_once(free) then
+  return '1'
+end
+
+--@include slots.lua
+--@include window.lua
+reclaim(clock)
+free = free_slots(value)
+if take_at_once(free) then
   return '1'
 end
 if redis.call('ZSCORE', permits, record(operation, lease)) then
@@ -67,7 +80,7 @@ local left = free > 0 and window_left(window, width)
 while free > 0 and not left do
   local due = hand_slot(clock, member)
   if due == member or (not due and first == '-1') then
-    return take()
+    return take(free)
   elseif not due then
     break
   end

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] slots   (string)  the number of free slots
 -- KEYS[2] queue   (zset)    waiters, oldest first: member "<operation> <first>"
--- KEYS[3] permits (zset)    permits in use, as slots.lua describes them
+-- KEYS[3] permits (zset)    permits in use, as permit.lua describes them
 -- KEYS[4] done    (hash)    the latest call of each session, as once.lua describes it
 -- KEYS[5] limit   (string)  of a bounded semaphore, set once; of another it is not looked at
 -- ARGV[1] operation         "<session>:<number>" of this release
@@ -18,6 +18,7 @@
 local slots, queue, permits, done, limit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, again, value, verb = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+--@include permit.lua
 --@include slots.lua
 --@include within_limit.lua
 --@include once.lua

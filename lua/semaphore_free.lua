@@ -2,7 +2,7 @@
 --
 -- KEYS[1] slots   (string)  the number of free slots
 -- KEYS[2] queue   (zset)    waiters, oldest first: member "<operation> <first>"
--- KEYS[3] permits (zset)    permits in use, as slots.lua describes them
+-- KEYS[3] permits (zset)    permits in use, as permit.lua describes them
 -- ARGV[1] value             of the semaphore
 --
 -- Returns the number of free slots
@@ -11,6 +11,7 @@
 
 local slots, queue, permits = KEYS[1], KEYS[2], KEYS[3]
 
+--@include permit.lua
 --@include slots.lua
 
 reclaim(redis.call('TIME'))

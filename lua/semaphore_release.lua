@@ -2,7 +2,7 @@
 --
 -- KEYS[1] slots   (string)  the number of free slots
 -- KEYS[2] queue   (zset)    waiters, oldest first: member "<operation> <first>"
--- KEYS[3] permits (zset)    permits in use, as slots.lua describes them
+-- KEYS[3] permits (zset)    permits in use, as permit.lua describes them
 -- KEYS[4] limit   (string)  of a bounded semaphore, set once; of another it is not looked at
 -- KEYS[5] window  (string)  only while a fleet migrates: see window.lua
 -- ARGV[1] operation         "<session>:<number>"
@@ -22,24 +22,40 @@
 local slots, queue, permits = KEYS[1], KEYS[2], KEYS[3]
 local operation, first, value, verb, width = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
---@include slots.lua
---@include window.lua
+--@include permit.lua
 
-local clock = redis.call('TIME')
-reclaim(clock)
 local permit = record(operation, first)
 if verb == 'confirm' then
   return redis.call('ZREM', permits, permit)
 end
+-- A lease that is over but was not taken back is given back as any other: nobody has had the slot since.
+local had = verb == 'release' and redis.call('ZREM', permits, permit) == 1
+if had then
+  -- What is over is left to those that need a slot, unless they wait. A queue counts twice.
+  local found = redis.call('EXISTS', slots, queue, queue)
+  if found == 1 then
+    redis.call('INCR', slots)
+  end
+  if found < 2 then
+    return 1
+  end
+end
+
+--@include slots.lua
+--@include window.lua
 --@include within_limit.lua
+
+local clock = redis.call('TIME')
+reclaim(clock)
 local bounded = verb == 'bounded'
 if bounded and redis.call('ZSCORE', permits, permit) and not within_limit(KEYS[4]) then
   return 3
 end
-if redis.call('ZREM', permits, permit) == 1 then
-  if bounded then
-    redis.call('SET', KEYS[4], value, 'NX')
-  end
+had = had or redis.call('ZREM', permits, permit) == 1
+if had and bounded then
+  redis.call('SET', KEYS[4], value, 'NX')
+end
+if had then
   if width and redis.call('EXISTS', queue) == 1 and begins_window(KEYS[5], width) then
     free_one()
   else

@@ -3,7 +3,7 @@
 -- For the i-th of N permits:
 -- KEYS[3i-2] slots   (string)  the number of free slots of its semaphore
 -- KEYS[3i-1] queue   (zset)    waiters, oldest first: member "<operation> <first>"
--- KEYS[3i]   permits (zset)    permits in use, as slots.lua describes them
+-- KEYS[3i]   permits (zset)    permits in use, as permit.lua describes them
 -- ARGV[2i-1] operation         "<session>:<number>" of the grant
 -- ARGV[2i]   lease       (ms)  from now on at least; 0 only asks
 --
@@ -16,6 +16,7 @@ local clock = redis.call('TIME')
 for i = 1, #KEYS / 3 do
   local slots, queue, permits = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   local operation, lease = ARGV[2 * i - 1], ARGV[2 * i]
+  --@include permit.lua
   --@include slots.lua
   -- A key of another type must not stop the renewal of the others.
   held[i] = 0

@@ -55,11 +55,15 @@ class Party {
     }
   }
 
-  // Waits until `operation` is told in the inbox; false when `until` came first.
+  // Waits until the inbox says that `operation` has the lock, or is woken without it; false when
+  // `until` came first.
   bool IsTold(std::string_view operation, Nanoseconds until) {
+    const std::string granted = std::string(operation) + ' ';
+    const std::string woken = session_ + " open " + granted.substr(session_.size() + 1);
     while (true) {
       while (const Reply reply = inbox_.Next()) {
-        if (MessageOf(*reply).starts_with(std::string(operation) + " ")) {
+        const auto message = std::string(MessageOf(*reply)) + ' ';
+        if (message.starts_with(granted) || message == woken) {
           return true;
         }
       }

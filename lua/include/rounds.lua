@@ -4,7 +4,7 @@
 -- until it has confirmed that it knows.
 --
 -- An old process ends a round by setting the count to 0 and saying why on its channel. Until that is
--- heard, the parties of such a round are in `ended` (score: since when, ms). Needs all four keys.
+-- heard, the parties of such a round are in `ended` (score: since when, ms). Needs by_session and all four keys.
 --
 -- While parties of dsync wait, the count has the same time to live as `parties`. Setting it takes that
 -- away, so the end of a round is seen even when old processes have arrived in the next one meanwhile.
@@ -15,20 +15,6 @@ local TOLD_KEPT, UNHEARD_KEPT, PARTIES_KEPT = 600000, 1000, 86400000
 
 local function arrivals()
   return tonumber(redis.call('GET', count) or 0)
-end
-
--- Returns a list of {session, its operations}.
-local function by_session(members)
-  local list, known = {}, {}
-  for _, operation in ipairs(members) do
-    local session = string.match(operation, '^[^:]+')
-    if not known[session] then
-      known[session] = { session, {} }
-      list[#list + 1] = known[session]
-    end
-    table.insert(known[session][2], operation)
-  end
-  return list
 end
 
 -- After each change of `parties` within a round.
@@ -55,18 +41,15 @@ end
 
 -- Ends the round of those in `key`, with the outcome 'open' or 'broken'. The caller answers `own` itself.
 local function finish(key, outcome, own)
-  for _, each in ipairs(by_session(redis.call('ZRANGE', key, 0, -1))) do
-    local numbers = {}
-    for _, operation in ipairs(each[2]) do
-      redis.call('HSET', told, operation, outcome)
-      if operation ~= own then
-        numbers[#numbers + 1] = string.match(operation, '%d+$')
-      end
+  local others = {}
+  for _, operation in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    redis.call('HSET', told, operation, outcome)
+    if operation ~= own then
+      others[#others + 1] = operation
     end
-    if #numbers > 0 then
-      local message = each[1] .. ' ' .. outcome .. ' ' .. table.concat(numbers, ' ')
-      redis.call('PUBLISH', 'dsync:inbox:' .. each[1], message)
-    end
+  end
+  for _, each in ipairs(by_session(others)) do
+    tell_session(each[1], outcome, each[2])
   end
   redis.call('DEL', key)
   redis.call('PEXPIRE', told, TOLD_KEPT)

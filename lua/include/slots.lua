@@ -1,33 +1,10 @@
 -- Included: the slots of a semaphore. Its counter holds the free ones, as every process of the fleet sees
--- it, and while it is absent all but the permits in use are free. Needs `slots, queue, permits`.
---
--- A permit is a member "<operation>", whose score is the end of its lease (ms); its slot comes back then.
--- Without a lease it is "<operation> -" until the waiter has confirmed that it knows; then nothing is
--- known of it but the counter.
-
--- How long (ms) a queue outlives the last question of a waiter, and a permit without lease its grant.
-local KEPT = 600000
-
-local function now_ms(clock)
-  return clock[1] * 1000 + math.floor(clock[2] / 1000)
-end
+-- it, and while it is absent all but the permits in use are free. Needs permit.lua, `slots, queue, permits`.
 
 -- A server that is out of memory refuses what adds, but only as the first write of a script. What holds
 -- a permit, or gives one back, must not fail for that: it writes this before, which changes nothing.
 local function write_anyway()
   redis.call('ZREM', permits, '')
-end
-
-local function record(operation, lease)
-  if lease == '0' then
-    return operation .. ' -'
-  end
-  return operation
-end
-
-local function add_permit(operation, lease, clock)
-  local life = lease == '0' and KEPT or lease
-  return redis.call('ZADD', permits, 'NX', now_ms(clock) + life, record(operation, lease))
 end
 
 local function free_slots(value)

@@ -1,4 +1,4 @@
--- Included: wakes waiters of a condition. Needs holds, hand_over, `lock, queue, fence, waiting, told`.
+-- Included: wakes waiters of a condition. Needs holds, hand_over, by_session, `lock, queue, fence, waiting, told`.
 --
 -- `waiting` has those that wait, by the server's time (us) when they began; `told` has those that were
 -- woken and have not confirmed it yet, by the time of the notification. A waiter that came with the lock
@@ -14,6 +14,8 @@ local TOLD_KEPT = 600000
 local ASIDE = 2 ^ 52
 -- For how long (us) nobody doubts that a woken waiter that is not connected will be so again soon.
 local TRUSTED = 1000000
+-- How many are woken at a time, with one message to each of their sessions.
+local BATCH = 1000
 
 local function parts(member)
   local operation, session = string.match(member, '^(([^:]+):%d+)')
@@ -29,21 +31,28 @@ local function has_lock(operation, token)
   return redis.call('GET', lock) == token and holds(redis.call('GET', fence), operation)
 end
 
--- Tells one waiter; returns whether its process is connected.
-local function tell(member, ticket)
-  local operation, session = parts(member)
-  if operation == member then
-    return redis.call('PUBLISH', 'dsync:inbox:' .. session, operation .. ' 1 0 0') > 0
-  elseif not is_connected(member) then
-    return false
-  end
+-- Lets one that came with the lock queue for it.
+local function queue_for_lock(member, ticket)
   redis.call('ZADD', queue, 'NX', ticket, member)
   redis.call('PEXPIRE', queue, QUEUE_KEPT)
   local latest = redis.call('GET', fence)
   if latest and string.byte(latest, -1) ~= 43 then
     redis.call('APPEND', fence, '+')
   end
-  return true
+end
+
+-- Tells those that came without the lock. Returns which sessions, of these, are connected.
+local function tell_all(members)
+  local operations, connected = {}, {}
+  for _, member in ipairs(members) do
+    if parts(member) == member then
+      operations[#operations + 1] = member
+    end
+  end
+  for _, each in ipairs(by_session(operations)) do
+    connected[each[1]] = tell_session(each[1], 'open', each[2])
+  end
+  return connected
 end
 
 local function oldest_waiter()
@@ -54,7 +63,28 @@ end
 local function note_told(member, limit)
   redis.call('ZREM', waiting, member)
   redis.call('ZADD', told, limit, member)
+end
+
+-- Wakes those of `members` that are connected, and lets the others stand aside. Returns how many woke.
+local function wake_some(members, limit, now)
+  local woken, connected = 0, tell_all(members)
+  for _, member in ipairs(members) do
+    local operation, session = parts(member)
+    if connected[session] == nil then
+      connected[session] = is_connected(member)
+    end
+    if connected[session] then
+      if operation ~= member then
+        queue_for_lock(member, now + woken)
+      end
+      note_told(member, limit)
+      woken = woken + 1
+    else
+      redis.call('ZADD', waiting, redis.call('ZSCORE', waiting, member) + ASIDE, member)
+    end
+  end
   redis.call('PEXPIRE', told, TOLD_KEPT)
+  return woken
 end
 
 -- Wakes up to `count` of those that waited at the time `limit` and are connected, oldest first; returns
@@ -62,16 +92,12 @@ end
 local function wake(count, limit, now)
   local woken = 0
   while woken < count do
-    local member, began = oldest_waiter()
-    if not member or began > limit then
+    local most = math.min(count - woken, BATCH)
+    local members = redis.call('ZRANGEBYSCORE', waiting, '-inf', limit, 'LIMIT', 0, most)
+    if #members == 0 then
       break
     end
-    if tell(member, now + woken) then
-      note_told(member, limit)
-      woken = woken + 1
-    else
-      redis.call('ZADD', waiting, began + ASIDE, member)
-    end
+    woken = woken + wake_some(members, limit, now + woken)
   end
   return woken
 end
@@ -87,6 +113,9 @@ local function wake_aside(count, limit)
     end
     note_told(member, limit)
     woken = woken + 1
+  end
+  if woken > 0 then
+    redis.call('PEXPIRE', told, TOLD_KEPT)
   end
   return woken
 end

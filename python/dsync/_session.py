@@ -53,6 +53,7 @@ class Session:
         # What the core tells. It leaves here when it is dealt with, since an exception of a signal
         # handler may come at any line.
         self._events: deque[_core._Event] = deque()
+        self._ready: deque[Pending] = deque()  # their outcomes are set, their tasks do not know yet
         self.core = _core.Session(
             secrets.token_hex(8),
             secrets.randbits(31),
@@ -198,31 +199,37 @@ class Session:
     def _deliver_all(self, resume: Callable[[Pending], None]) -> None:
         """Set the outcomes that have come, and resume the tasks that wait for them.
 
-        What a task that is resumed brings about comes last.
+        Before a task goes on, all that has happened is known, what the one before it did included.
         """
-        events = self._events
         self._delivering = True
         try:
-            while events:
-                operation, number, error = events[0]
-                pending = self._pending.get(operation)
-                if pending is None:
-                    self._on_other_event(operation, number, error)
-                elif not pending.done():
+            self._complete()
+            while self._ready:
+                resume(self._ready.popleft())
+                if self._events:
+                    self._complete()
+        finally:
+            self._delivering = False
+            if self._events or self._ready:
+                self._dirty = True
+        if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
+            self._idle.set_result(None)
+
+    def _complete(self) -> None:
+        while self._events:
+            operation, number, error = self._events[0]
+            pending = self._pending.get(operation)
+            if pending is None:
+                self._on_other_event(operation, number, error)
+            elif not pending.cancelled():
+                if not pending.done():
                     if error is None:
                         pending.set_result(number)
                     else:
                         pending.set_exception(OperationFailedError(*error))
-                self._pending.pop(operation, None)
-                events.popleft()
-                if pending is not None and not pending.cancelled():
-                    resume(pending)
-        finally:
-            self._delivering = False
-            if events:
-                self._dirty = True
-        if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
-            self._idle.set_result(None)
+                self._ready.append(pending)
+            self._pending.pop(operation, None)
+            self._events.popleft()
 
     def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
         if number in (_core.OUTPUT, _core.LINK_READY):

@@ -336,7 +336,11 @@ void Machine::on_round_message(std::string_view message, base::Time now) {
     std::int64_t number = 0;
     message = take_number(message.substr(1), number);
     const auto id = static_cast<OperationId>(number);
-    if (may_be_told(id) && operations_.at(id).claim->kind == Kind::kBarrier) tell(id, outcome, now);
+    if (!may_be_told(id)) continue;
+    const auto kind = operations_.at(id).claim->kind;
+    if (kind == Kind::kBarrier || (kind == Kind::kCondition && outcome == Outcome::kGranted)) {
+      tell(id, outcome, now);
+    }
   }
 }
 

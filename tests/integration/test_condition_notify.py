@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from dsync import DistributedCondition, LockLostError
 
+from tests.integration.barriers import Listener
 from tests.integration.conditions import (
     BOTH,
     condition_of,
@@ -60,6 +61,19 @@ async def test_notify_all_wakes_all(
             await waiters.add(condition_of(server, key, f"{number % 5}"), locked=locked)
         await notify(condition, -1)
         assert sorted(await waiters.until_done()) == list(range(15))
+    await until_nothing_is_left(server)
+
+
+async def test_notify_all_is_one_message_to_a_session_of_a_thousand_waiters(
+    server: RedisServer, key: str, condition: DistributedCondition
+) -> None:
+    waiter = condition_of(server, key, "waiter")
+    tasks = [asyncio.create_task(waiter.wait()) for _ in range(1000)]
+    await until_waiting(server, key, len(tasks))
+    with Listener(server, pattern="dsync:inbox:*") as listener:
+        await notify(condition, -1)
+        assert await soon(asyncio.gather(*tasks)) == [True] * len(tasks)
+        assert len(listener.messages()) == 1
     await until_nothing_is_left(server)
 
 

@@ -162,12 +162,18 @@ async def test_the_permits_of_a_collected_object_run_out(
 # ---- losses ----
 
 
+async def take_back(server: RedisServer, redis: Redis, key: str) -> None:
+    """End the leases of all permits, and let somebody notice."""
+    expire(server, key)
+    await DistributedSemaphore(redis, key, VALUE).locked()
+
+
 async def test_the_release_of_a_lost_permit_raises_lock_lost_error_and_adds_no_slot(
     server: RedisServer, redis: Redis, key: str
 ) -> None:
     semaphore = DistributedSemaphore(redis, key, VALUE)
     await take(semaphore, VALUE)
-    expire(server, key)
+    await take_back(server, redis, key)
     for _ in range(VALUE):
         with pytest.raises(LockLostError, match=key):
             await semaphore.release()
@@ -192,7 +198,7 @@ async def test_the_block_raises_lock_lost_error_at_its_end(
 ) -> None:
     with pytest.raises(LockLostError, match=key):
         async with DistributedSemaphore(redis, key, VALUE):
-            expire(server, key)
+            await take_back(server, redis, key)
     await until_idle(server, key, VALUE)
 
 
@@ -201,7 +207,7 @@ async def test_the_exception_of_the_body_goes_before_the_loss_and_notes_it(
 ) -> None:
     async def fail() -> None:
         async with DistributedSemaphore(redis, key, VALUE):
-            expire(server, key)
+            await take_back(server, redis, key)
             raise KeyError("body")
 
     with pytest.raises(KeyError, match="body") as caught:

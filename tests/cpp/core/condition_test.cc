@@ -35,7 +35,7 @@ class ConditionTest : public MachineTest {
     return id;
   }
 
-  void wake(OperationId id) { push(told("s:" + std::to_string(id) + " 1 0 0")); }
+  void wake(OperationId id) { push(told("s open " + std::to_string(id))); }
 
   // What the one question says of the channel.
   std::string heard() {

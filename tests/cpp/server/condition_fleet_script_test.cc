@@ -63,7 +63,7 @@ TEST_F(ConditionFleetScriptTest, OursComeFirst) {
   EXPECT_EQ(counter(), "nil");
   EXPECT_EQ(old.messages(redis_), Texts{});
   notify({.count = "2", .operation = "h:3"});
-  EXPECT_EQ(a_.messages(redis_), (Texts{"a:1 1 0 0", "a:2 1 0 0"}));
+  EXPECT_EQ(a_.messages(redis_), (Texts{"a open 1", "a open 2"}));
   EXPECT_EQ(counter(), "'1'");
 }
 
@@ -90,7 +90,7 @@ TEST_F(ConditionFleetScriptTest, OldNotificationsWakeOurs) {
   for (const auto* operation : {"a:1", "a:2", "a:3"}) wait_as(operation);
   notify_as_old(2);
   EXPECT_EQ(wait_and_hear("a:1"), "'1'");
-  EXPECT_EQ(a_.messages(redis_), (Texts{"a:1 1 0 0", "a:2 1 0 0"}));
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1 2"});
   EXPECT_EQ(counter(), "'0'");
   EXPECT_EQ(members(kWaiting), Texts{"a:3"});
   EXPECT_EQ(numbers_in(wait_and_hear("a:3"))[0], -1);
@@ -121,7 +121,7 @@ TEST_F(ConditionFleetScriptTest, WhatWasMissedIsTakenWhereItIsForNobodyElse) {
   wait_as("a:2");
   notify_as_old();
   EXPECT_EQ(numbers_in(wait_as("a:2"))[4], 0);
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:1 1 0 0"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1"});
   EXPECT_EQ(counter(), "'0'");
 }
 

@@ -58,10 +58,10 @@ TEST_F(ConditionLeaveScriptTest, PassesTheNotificationOn) {
   hold();
   notify();
   EXPECT_EQ(leave_as("a:1"), "1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
   EXPECT_EQ(leave_as("a:1"), "0");
   EXPECT_EQ(leave_as("b:1"), "1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:2 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 2"});
 }
 
 TEST_F(ConditionLeaveScriptTest, PassesItOnToNobodyThatCameLater) {
@@ -83,7 +83,7 @@ TEST_F(ConditionLeaveScriptTest, PassesItOnToNobodyThatCameLaterTheSecondTimeEit
   wait_as("b:2");
   leave_as("a:1");
   EXPECT_EQ(leave_as("b:1"), "1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
   EXPECT_EQ(members(kWaiting), Texts{"b:2"});
 }
 
@@ -92,7 +92,7 @@ TEST_F(ConditionLeaveScriptTest, PassesItOnPastTheDead) {
   hold();
   notify();
   leave_as("a:1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
 }
 
 TEST_F(ConditionLeaveScriptTest, PassesItOnToOneThatIsConnectingAnew) {
@@ -170,7 +170,7 @@ TEST_F(ConditionLeaveScriptTest, WithoutMemoryItLeavesAllTheSame) {
   notify();
   fill_memory();
   EXPECT_EQ(leave_as("a:1"), "1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
   EXPECT_EQ(confirm("b:1"), "1");
   EXPECT_EQ(leave_as("b:2"), "2");
 }

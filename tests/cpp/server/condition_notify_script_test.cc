@@ -25,8 +25,8 @@ TEST_F(ConditionNotifyScriptTest, WakesTheOldest) {
   for (const auto* operation : {"a:1", "b:1", "a:2"}) wait_as(operation);
   hold();
   EXPECT_EQ(wake("2"), "1");
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:1 1 0 0"});
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
   EXPECT_EQ(members(kWaiting), Texts{"a:2"});
   EXPECT_EQ(members(kTold), (Texts{"a:1", "b:1"}));
   EXPECT_GT(ttl(kTold), 500'000);
@@ -37,18 +37,29 @@ TEST_F(ConditionNotifyScriptTest, WakesNotMoreThanThereAre) {
   for (const auto* operation : {"a:1", "a:2"}) wait_as(operation);
   hold();
   wake("5");
-  EXPECT_EQ(a_.messages(redis_).size(), 2U);
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1 2"});
   // What is left over is for nobody that comes later.
   EXPECT_EQ(numbers_in(wait_as("a:3"))[4], 1);
   EXPECT_EQ(numbers_in(wait({.operation = "a:3", .heard = "1"}))[4], 0);
   EXPECT_EQ(a_.messages(redis_), Texts{});
 }
 
-TEST_F(ConditionNotifyScriptTest, WakesAll) {
-  for (int i = 1; i <= 20; ++i) wait_as("a:" + std::to_string(i));
+TEST_F(ConditionNotifyScriptTest, WakesAllWithOneMessageASession) {
+  for (const auto* operation : {"a:1", "b:9", "a:2", "gone:1", "b:8"}) wait_as(operation);
   hold();
   wake("-1");
-  EXPECT_EQ(a_.messages(redis_).size(), 20U);
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1 2"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 9 8"});
+  EXPECT_EQ(members(kTold), (Texts{"a:1", "a:2", "b:8", "b:9", "gone:1"}));
+  EXPECT_EQ(members(kWaiting), Texts{});
+}
+
+TEST_F(ConditionNotifyScriptTest, WakesMoreThanOneMessageNames) {
+  for (int i = 1; i <= 1'001; ++i) redis_({"ZADD", kWaiting, "1", "a:" + std::to_string(i)});
+  hold();
+  wake("-1");
+  EXPECT_EQ(a_.messages(redis_).size(), 2U);
+  EXPECT_EQ(members(kTold).size(), 1'001U);
   EXPECT_EQ(members(kWaiting), Texts{});
 }
 
@@ -103,7 +114,7 @@ TEST_F(ConditionNotifyScriptTest, EachKindInItsTurn) {
   wait_as("a:10");
   hold();
   wake("2");
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:9 1 0 0"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 9"});
   EXPECT_EQ(members(kQueue), Texts{place("b")});
   EXPECT_EQ(members(kWaiting), Texts{"a:10"});
 }
@@ -129,7 +140,7 @@ TEST_F(ConditionNotifyScriptTest, ByOneThatWokeWithTheLock) {
   notify();
   free_lock();
   EXPECT_EQ(notify({.operation = "a:3", .token = "of a", .holder = "a:2"}), "1");
-  EXPECT_EQ(b_.messages(redis_), Texts{"b:1 1 0 0"});
+  EXPECT_EQ(b_.messages(redis_), Texts{"b open 1"});
 }
 
 TEST_F(ConditionNotifyScriptTest, HappensOnce) {
@@ -139,7 +150,7 @@ TEST_F(ConditionNotifyScriptTest, HappensOnce) {
   EXPECT_EQ(notify({.again = "1"}), "1");
   EXPECT_EQ(a_.messages(redis_).size(), 1U);
   EXPECT_EQ(notify({.operation = "h:3", .again = "1"}), "1");
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:2 1 0 0"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 2"});
 }
 
 TEST_F(ConditionNotifyScriptTest, PassesByThoseThatAreGone) {
@@ -149,7 +160,7 @@ TEST_F(ConditionNotifyScriptTest, PassesByThoseThatAreGone) {
   wait_as("a:2");
   hold();
   notify();
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:1 1 0 0"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1"});
   EXPECT_EQ(members(kTold), Texts{"a:1"});
 }
 
@@ -175,8 +186,8 @@ TEST_F(ConditionNotifyScriptTest, WhoWasPassedByKeepsItsPlace) {
   Inbox away(server_, "away");
   wait_as("away:1");
   notify({.operation = "h:3"});
-  EXPECT_EQ(away.messages(redis_), Texts{"away:1 1 0 0"});
-  EXPECT_EQ(a_.messages(redis_), Texts{"a:1 1 0 0"});
+  EXPECT_EQ(away.messages(redis_), Texts{"away open 1"});
+  EXPECT_EQ(a_.messages(redis_), Texts{"a open 1"});
 }
 
 TEST_F(ConditionNotifyScriptTest, EverythingOfTheDeadGoesAwayByItself) {

@@ -156,7 +156,7 @@ TEST_F(ConditionWaitScriptTest, FindsADeadOneThatWasWoken) {
   let_time_pass();
   // Whoever asks finds it.
   wait_as("a:2");
-  EXPECT_EQ(a.message(), "a:1 1 0 0");
+  EXPECT_EQ(a.message(), "a open 1");
   EXPECT_EQ(members(kTold), Texts{"a:1"});
 }
 
@@ -266,7 +266,7 @@ TEST_F(ConditionRejoinScriptTest, PassesItsNotificationOn) {
   notify();
   EXPECT_EQ(members(kTold), Texts{"a:2 5000 of a"});
   numbers_in(rejoin("a"));
-  EXPECT_EQ(b.message(), "b:1 1 0 0");
+  EXPECT_EQ(b.message(), "b open 1");
   EXPECT_EQ(members(kTold), Texts{"b:1"});
   EXPECT_EQ(members(kQueue), Texts{"a:2 5000 of a"});
 }
@@ -280,7 +280,7 @@ TEST_F(ConditionRejoinScriptTest, WithTheLockPassesItsNotificationOn) {
   notify();
   free_lock();
   fence_in(rejoin("a"));
-  EXPECT_EQ(b.message(), "b:1 1 0 0");
+  EXPECT_EQ(b.message(), "b open 1");
   EXPECT_EQ(redis_({"GET", kKey}), "'of a'");
 }
 

@@ -37,13 +37,24 @@ TEST_F(SemaphoreReleaseScriptTest, FreesOnlyWhatTheOperationHas) {
   EXPECT_EQ(counter(), "'2'");
 }
 
-TEST_F(SemaphoreReleaseScriptTest, FreesNothingWhenTheLeaseIsOver) {
+// Nobody has taken it back, so nobody has had the slot since.
+TEST_F(SemaphoreReleaseScriptTest, FreesTheSlotThoughTheLeaseIsOver) {
   acquire();
   end_lease("a:1");
-  EXPECT_EQ(release(), "0");
-  // It is free all the same.
+  EXPECT_EQ(release(), "1");
   EXPECT_EQ(counter(), "'2'");
   EXPECT_EQ(members(kPermits), Texts{});
+  EXPECT_EQ(release(), "0");
+}
+
+TEST_F(SemaphoreReleaseScriptTest, FreesNothingThatWasTakenBack) {
+  for (const auto* verb : {"release", "bounded"}) {
+    acquire();
+    end_lease("a:1");
+    free_slots();
+    EXPECT_EQ(release({.verb = verb}), "0");
+    EXPECT_EQ(counter(), "'2'");
+  }
 }
 
 TEST_F(SemaphoreReleaseScriptTest, FreesASlotWithoutALease) {
