@@ -27,7 +27,7 @@ tsan := -DDSYNC_BUILD_TESTS=ON -DDSYNC_SANITIZE=thread
 # The fuzzer is part of clang.
 fuzz := -DDSYNC_BUILD_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ \
   -DDSYNC_SANITIZE=fuzzer-no-link,address,undefined
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 # Most tests wait for something, so more of them than cores run at a time.
 WORKERS ?= 3
 ctest = $(with_venv) $(fixed_addresses) ctest --no-tests=error --output-on-failure -j $$(nproc)
