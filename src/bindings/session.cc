@@ -245,7 +245,7 @@ bool Session::release(std::uint64_t id) {
 
 void Session::abandon(std::uint64_t id) { core_->machine().abandon(id, now()); }
 
-void Session::forget(std::uint64_t id) { core_->machine().forget(id); }
+void Session::forget(std::uint64_t id) { core_->machine().forget(id, now()); }
 
 std::uint64_t Session::confirm(std::uint64_t id, double lease) {
   return core_->machine().confirm(id, to_lease(lease), now());

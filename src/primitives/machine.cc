@@ -180,11 +180,20 @@ void Machine::abandon(OperationId id, base::Time now) {
   }
 }
 
-void Machine::forget(OperationId id) {
+void Machine::forget(OperationId id, base::Time now) {
   const auto it = operations_.find(id);
   if (it == operations_.end() || !it->second.rests()) return;
-  stop_holding(*it->second.claim);
-  operations_.erase(it);
+  const auto& claim = *it->second.claim;
+  stop_holding(claim);
+  if (it->second.state == State::kHeld) {
+    forgotten_.emplace(claim.valid(), id);
+  } else {
+    operations_.erase(it);
+  }
+  while (!forgotten_.empty() && forgotten_.begin()->first <= now) {
+    operations_.erase(forgotten_.begin()->second);
+    forgotten_.erase(forgotten_.begin());
+  }
 }
 
 OperationId Machine::confirm(OperationId id, base::Duration lease, base::Time now) {
@@ -273,6 +282,7 @@ void Machine::forget_all() {
   notification_plan_.clear();
   topics_.clear();
   local_.clear();
+  forgotten_.clear();
 }
 
 bool Machine::wants_link(bool awaited) const {

@@ -86,8 +86,8 @@ class Machine {
   void abandon(OperationId id, base::Time now);
 
   // Stops to look after `id`, which was granted: its lease runs out by itself, and nobody hears of
-  // it.
-  void forget(OperationId id);
+  // it. What it still has by then is given back by abandon_all().
+  void forget(OperationId id, base::Time now);
 
   // Asks whether `id` still holds, and makes its lease last at least `lease` from now (zero: only
   // asks). Completes, under the id returned, with kHeld, kNotHeld or kFailed.
@@ -203,6 +203,7 @@ class Machine {
       notification_plan_;  // of those that wait for a notification; the key is that of the lock
   Topics topics_;
   LocalQueues local_;
+  std::set<std::pair<base::Time, OperationId>> forgotten_;  // by the end of what they hold
   std::vector<OperationId> lost_;  // found by a confirmation
   std::vector<Completion> completions_;
 };

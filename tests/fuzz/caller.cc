@@ -147,7 +147,7 @@ void Caller::use_held(Input& input, Records::iterator it) {
       machine().abandon(id, now_);
       return end(id);
     case 2:
-      machine().forget(id);
+      machine().forget(id, now_);
       return end(id);
     case 3: {
       const auto lease = input.pick(kLeases);

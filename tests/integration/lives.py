@@ -43,8 +43,9 @@ _kept: list[DistributedLock] = []
 
 
 async def leave_and_forget(url: str, key: str) -> None:
-    # Nobody can release it now: its lease runs out.
-    await DistributedLock(url, key, lease=0.1).acquire()
+    # Nobody can release them now, but the end of the loop does.
+    await DistributedLock(url, key).acquire()
+    await DistributedLock(url, f"{key}-endless", lease=None).acquire()
 
 
 async def leave_waiters(url: str, key: str) -> None:

@@ -269,7 +269,7 @@ TEST_F(LocalTest, WhileTheServerIsAwayNobodyIsAsked) {
 TEST_F(LocalTest, TheOneThatIsForgottenLeavesTheOthersToTheServer) {
   hold(wish());
   stay();
-  machine().forget(1);
+  machine().forget(1, now_);
   tick();
   EXPECT_EQ(take(), Texts{"lock_acquire s:2"});
 }

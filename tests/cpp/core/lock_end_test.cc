@@ -161,15 +161,25 @@ TEST_F(LockEndTest, ALostHoldThatIsAbandonedIsGivenBack) {
 
 TEST_F(LockEndTest, ForgottenItIsLeftToItsLease) {
   const auto id = hold();
-  machine().forget(id);
+  machine().forget(id, now_);
   EXPECT_FALSE(looked_after());
   EXPECT_EQ(take(), Texts{});
   EXPECT_FALSE(machine().wants_link(false));
-  machine().forget(id);
+  machine().forget(id, now_);
   // What still needs the server is not forgotten.
   const auto waiter = wait();
-  machine().forget(waiter);
+  machine().forget(waiter, now_);
   EXPECT_TRUE(machine().wants_link(true));
+}
+
+TEST_F(LockEndTest, WhatWasForgottenIsGivenBackAtTheEnd) {
+  machine().forget(hold({.key = "over", .lease = 1s}), now_);
+  now_ += 2s;
+  machine().forget(hold(), now_);
+  machine().abandon_all(now_);
+  EXPECT_EQ(take(), Texts{"lock_release s:2"});
+  answer(number(1));
+  EXPECT_FALSE(machine().wants_link(false));
 }
 
 TEST_F(LockEndTest, TheEndOfTheMachineEndsItsLeases) {
