@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -62,6 +63,16 @@ class Child:
             self.process.wait()
 
 
+@contextmanager
+def uninterrupted() -> Generator[None, None, None]:
+    """Let Ctrl-C wait while a process is started, and until it is known how to stop it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Children:
     """The services of one demo; leaving the `with` block stops them, last started first.
 
@@ -90,19 +101,20 @@ class Children:
         self, name: str, port: int, command: Sequence[str], environment: Mapping[str, str]
     ) -> Child:
         """Start a service that is to listen on `port`."""
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
-                # A group of its own: Ctrl-C reaches the launcher alone, which stops the rest.
-                process_group=0,
-                preexec_fn=partial(die_with, os.getpid()),
-            )
-        except FileNotFoundError as error:
-            raise DemoError(f"{command[0]} is not installed.", exit_code=2) from error
-        child = Child(name, port, process)
-        self._children.append(child)
+        with uninterrupted():
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, **environment},
+                    # A group of its own: Ctrl-C reaches the launcher alone, which stops the rest.
+                    process_group=0,
+                    preexec_fn=partial(die_with, os.getpid()),
+                )
+            except FileNotFoundError as error:
+                raise DemoError(f"{command[0]} is not installed.", exit_code=2) from error
+            child = Child(name, port, process)
+            self._children.append(child)
         self._check()  # It may have ended, and SIGCHLD come, before it was in the list.
         return child
 
@@ -152,6 +164,7 @@ def random_free_port() -> int:
 
 def die_with(launcher: int) -> None:
     """Have the kernel kill this process with the launcher, even by SIGKILL; runs in the child."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The launcher may have died before the kernel was told.
     if os.getppid() != launcher:

@@ -34,12 +34,12 @@ LOWEST_PORT = 1024 - NODE_OFFSETS[0]  # Below 1024, ports are for root.
 
 def main() -> int:
     """Run the demo that the command line asks for, and return its exit code."""
-    if sys.argv[1:2] == [BLOCKING_SCENARIO]:
-        return token_refresh.main(sys.argv[2:])
-    options = parse(sys.argv[1:])
     for number in (signal.SIGINT, signal.SIGTERM):
         # Also where SIGINT was ignored, as in the background of a shell script.
         signal.signal(number, signal.default_int_handler)
+    if sys.argv[1:2] == [BLOCKING_SCENARIO]:
+        return token_refresh.main(sys.argv[2:])
+    options = parse(sys.argv[1:])
     try:
         with TemporaryDirectory(prefix="dsync-demo-") as directory, Children() as children:
             start(options, children, directory)

@@ -20,7 +20,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from examples._processes import INTERRUPTED, Children, DemoError, die_with, start_redis
+from examples._processes import (
+    INTERRUPTED,
+    Children,
+    DemoError,
+    die_with,
+    start_redis,
+    uninterrupted,
+)
 from examples._report import verdict
 from examples.token_refresh import worker
 from examples.token_refresh.worker import REFRESHES
@@ -55,7 +62,11 @@ def refreshes(url: str, workers: int, tokens: int, *, locking: bool) -> int:
     options = [url, str(workers), str(tokens), "lock" if locking else "no lock"]
     with Redis.from_url(url, decode_responses=True) as store, ExitStack() as stack:
         store.flushall()
-        for child in [stack.enter_context(process(options)) for _ in range(workers)]:
+        children = []
+        for _ in range(workers):
+            with uninterrupted():
+                children.append(stack.enter_context(process(options)))
+        for child in children:
             if child.wait() != 0:
                 raise DemoError("A worker failed.")
         return int(cast(Any, store.get(REFRESHES)) or 0)
