@@ -100,12 +100,11 @@ class Session:
         The future raises OperationFailedError. Cancelling it changes nothing in the core.
         """
         pending = self._pending[operation] = Pending(self)
-        if self.core.idle():
-            return pending
+        work = self.core.work()
         # A caller that is alone need not wait for others.
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
-            self.flush()
-        else:
+            self._do(work)
+        elif work != _core.NO_WORK:
             self._flush_soon()
         return pending
 
@@ -159,8 +158,14 @@ class Session:
 
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
-            # Some operations are answered by the core itself.
+            self._do(self.core.work())
+
+    def _do(self, work: int) -> None:
+        self._dirty = False
+        if work == _core.ADVANCE or self._events or self._ready:
             self._advance()
+        elif work == _core.SEND:
+            self._links.write(_core.COMMANDS)
 
     def _advance(self) -> None:
         try:
@@ -275,7 +280,7 @@ class Session:
             self._deliver_all(Pending.resume if free else Pending.resume_soon)
         finally:
             if self._dirty:
-                self._advance()
+                self._do(self.core.work())
 
     def receive_soon(self, others: int) -> None:
         """Take the next replies past the loop, if they come before anything else happens there.

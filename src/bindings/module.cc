@@ -39,6 +39,9 @@ void bind_numbers(py::module_& module) {
   number(module, "LINK_HEALTHY", LinkEvent::kHealthy);
   number(module, "LINK_LOST", LinkEvent::kLost);
   number(module, "OUTPUT", LinkEvent::kOutput);
+  number(module, "NO_WORK", Session::Work::kNone);
+  number(module, "SEND", Session::Work::kSend);
+  number(module, "ADVANCE", Session::Work::kAdvance);
   number(module, "PROTOCOL_ERROR", ErrorKind::kProtocol);
   number(module, "CONNECTION_ERROR", ErrorKind::kConnection);
   number(module, "AUTHENTICATION_ERROR", ErrorKind::kAuthentication);

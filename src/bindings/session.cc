@@ -114,10 +114,12 @@ double Session::due_in() {
   return seconds_until(deadline, now());
 }
 
-bool Session::idle() {
+int Session::work() {
   auto& client = core_->client();
-  return client.ready() && client.all_sent() && !core_->machine().has_completions() &&
-         core_->deadline() >= announced_;
+  const bool calm = client.healthy() && client.output(Channel::kInbox).empty() &&
+                    !core_->machine().has_completions() && core_->deadline() >= announced_;
+  if (!calm) return static_cast<int>(Work::kAdvance);
+  return static_cast<int>(client.output(Channel::kCommands).empty() ? Work::kNone : Work::kSend);
 }
 
 py::object Session::take_output(std::size_t channel) {
@@ -282,7 +284,7 @@ void bind_session(py::module_& module) {
       .def("send", &Session::send)
       .def("tick", &Session::tick)
       .def("due_in", &Session::due_in)
-      .def("idle", &Session::idle)
+      .def("work", &Session::work)
       .def("take_output", &Session::take_output)
       .def("buffer", &Session::buffer, py::return_value_policy::reference_internal)
       .def("acquire", &Session::acquire)

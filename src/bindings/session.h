@@ -43,8 +43,9 @@ class Session {
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
   double due_in();
-  // Whether there is nothing to send, to deliver or to wait for that was not told before.
-  bool idle();
+  // What is to be done now that was not told before.
+  enum class Work : int { kNone, kSend /* commands, and no more */, kAdvance /* all of it */ };
+  int work();
   py::object take_output(std::size_t channel);  // bytes, or None where there are none
   ReceiveBuffer* buffer(std::size_t channel);
 

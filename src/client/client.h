@@ -73,7 +73,8 @@ class Client {
 
   // The bytes to send; the driver clears the string when it has taken them.
   std::string& output(Channel channel) { return link(channel).output; }
-  bool all_sent() const { return links_[0].output.empty() && links_[1].output.empty(); }
+  // Whether the server serves, as far as is known.
+  bool healthy() const { return ready_ && healthy_; }
 
   std::vector<Event> take_events() { return std::exchange(events_, {}); }
 

@@ -31,6 +31,8 @@ class LocalQueues {
 
   // The one that has waited longest; 0: nobody waits.
   OperationId oldest(const std::string& key) const;
+  // Oldest first.
+  const std::set<OperationId>& waiters(const std::string& key) { return queues_[key].waiters; }
 
   void hold(const std::string& key, OperationId id) { queues_[key].holder = id; }
   void free(const std::string& key, OperationId id);

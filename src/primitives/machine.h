@@ -181,6 +181,7 @@ class Machine {
 
   // Within the session (machine_local.cc).
   bool may_inherit(const Operation& operation, base::Time now) const;
+  void send_those_who_stay(const std::string& key, base::Time now);
   void join_local_queue(OperationId id, Operation& operation, base::Time now);
   // Gives the lock to the oldest waiter here, if that is due; `operation` has no claim any more
   // then.

@@ -4,6 +4,7 @@
 // still is the same operation that holds the lock. So whatever is said to the server in its name
 // (release, renewal, wait of a condition) is right, and a loss reaches whoever has the claim by
 // then.
+#include <algorithm>
 #include <utility>
 
 #include "primitives/machine.h"
@@ -29,8 +30,20 @@ bool Machine::may_inherit(const Operation& operation, base::Time now) const {
 void Machine::join_local_queue(OperationId id, Operation& operation, base::Time now) {
   operation.since = now;
   operation.stays = may_inherit(operation, now);
-  if (operation.stays) local_.stay_until(now + kStayTime, id);
+  if (operation.stays) {
+    local_.stay_until(now + kStayTime, id);
+  } else {
+    send_those_who_stay(operation.claim->key, now);
+  }
   local_.wait(operation.claim->key, id);
+}
+
+// Nobody here overtakes another, so those at the server are always older than those who stay.
+void Machine::send_those_who_stay(const std::string& key, base::Time now) {
+  const auto& waiters = local_.waiters(key);
+  const auto at_server = [&](OperationId id) { return !operations_.at(id).stays; };
+  const auto first = std::find_if(waiters.rbegin(), waiters.rend(), at_server).base();
+  for (auto it = first; it != waiters.end(); ++it) go_to_server(*it, operations_.at(*it), now);
 }
 
 bool Machine::hand_on(OperationId id, Operation& operation, base::Time now) {

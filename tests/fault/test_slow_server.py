@@ -61,9 +61,13 @@ async def check_that_nothing_piles_up(
     server.pause()
     try:
         await come_and_go(redis, begin, 10_000)
-        before = resident()
-        await come_and_go(redis, begin, 20_000)
-        grown = resident() - before
+        # The kernel's sockets take some megabytes more, sooner or later; then it is level.
+        for _ in range(5):
+            before = resident()
+            await come_and_go(redis, begin, 20_000)
+            grown = resident() - before
+            if grown < 5 * MIB:
+                break
     finally:
         server.resume()
     # One kept command of 1 to 4 KiB for each would be 20 to 80 MiB.

@@ -163,6 +163,15 @@ TEST_F(LocalTest, NobodyStaysForALockThatIsHeldForLong) {
   EXPECT_EQ(take(), Texts{"lock_acquire s:2"});
 }
 
+TEST_F(LocalTest, WhoGoesToTheServerTakesThoseBeforeAlong) {
+  hold(wish());
+  stay();
+  stay();
+  now_ += kLocalTime;
+  acquire(wish());
+  EXPECT_EQ(take(), (Texts{"lock_acquire s:2", "lock_acquire s:3", "lock_acquire s:4"}));
+}
+
 TEST_F(LocalTest, OneOfManyAsksTheServer) {
   acquire(wish());
   EXPECT_EQ(take(), Texts{"lock_acquire s:1"});
