@@ -1,30 +1,22 @@
 #include "primitives/local_queues.h"
 
+#include <algorithm>
+
 namespace dsync::primitives {
 
-void LocalQueues::leave(const std::string& key, OperationId id) {
-  const auto it = queues_.find(key);
-  if (it == queues_.end()) return;
-  it->second.waiters.erase(id);
-  forget_if_empty(it);
+void LocalQueue::remove(OperationId waiter) {
+  const auto it = std::ranges::lower_bound(waiters, waiter);
+  if (it != waiters.end() && *it == waiter) waiters.erase(it);
 }
 
-OperationId LocalQueues::oldest(const std::string& key) const {
-  const auto it = queues_.find(key);
-  if (it == queues_.end() || it->second.waiters.empty()) return 0;
-  return *it->second.waiters.begin();
+LocalQueue& LocalQueues::join(const std::string& key) {
+  auto& queue = queues_[key];
+  ++queue.users;
+  return queue;
 }
 
-void LocalQueues::free(const std::string& key, OperationId id) {
-  const auto it = queues_.find(key);
-  if (it == queues_.end() || it->second.holder != id) return;
-  it->second.holder = 0;
-  forget_if_empty(it);
-}
-
-OperationId LocalQueues::holder(const std::string& key) const {
-  const auto it = queues_.find(key);
-  return it == queues_.end() ? 0 : it->second.holder;
+void LocalQueues::leave(const std::string& key, LocalQueue& queue) {
+  if (--queue.users == 0) queues_.erase(key);
 }
 
 std::vector<OperationId> LocalQueues::take_due(base::Time now) {
@@ -39,10 +31,6 @@ std::vector<OperationId> LocalQueues::take_due(base::Time now) {
 void LocalQueues::clear() {
   queues_.clear();
   staying_.clear();
-}
-
-void LocalQueues::forget_if_empty(Queues::iterator it) {
-  if (it->second.holder == 0 && it->second.waiters.empty()) queues_.erase(it);
 }
 
 }  // namespace dsync::primitives

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <deque>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -24,20 +23,20 @@ inline constexpr base::Duration kLocalTime = std::chrono::milliseconds(5);
 // How long a waiter stays away from the server's queue where it may inherit.
 inline constexpr base::Duration kStayTime = std::chrono::milliseconds(20);
 
+struct LocalQueue {
+  int users = 0;                     // operations that refer to it
+  OperationId holder = 0;            // 0: nobody here
+  std::vector<OperationId> waiters;  // oldest first, so the ids grow
+
+  OperationId oldest() const { return waiters.empty() ? 0 : waiters.front(); }
+  void remove(OperationId waiter);
+};
+
 class LocalQueues {
  public:
-  void wait(const std::string& key, OperationId id) { queues_[key].waiters.insert(id); }
-  void leave(const std::string& key, OperationId id);
-
-  // The one that has waited longest; 0: nobody waits.
-  OperationId oldest(const std::string& key) const;
-  // Oldest first.
-  const std::set<OperationId>& waiters(const std::string& key) { return queues_[key].waiters; }
-
-  void hold(const std::string& key, OperationId id) { queues_[key].holder = id; }
-  void free(const std::string& key, OperationId id);
-  // 0: nobody here.
-  OperationId holder(const std::string& key) const;
+  // That of a lock. It stays where it is until all of its users have left.
+  LocalQueue& join(const std::string& key);
+  void leave(const std::string& key, LocalQueue& queue);
 
   // Notes that `id` is not to stay away from the server after `until`, which never gets earlier.
   void stay_until(base::Time until, OperationId id) { staying_.emplace_back(until, id); }
@@ -47,15 +46,7 @@ class LocalQueues {
   void clear();
 
  private:
-  struct Queue {
-    OperationId holder = 0;
-    std::set<OperationId> waiters;
-  };
-  using Queues = std::unordered_map<std::string, Queue>;
-
-  void forget_if_empty(Queues::iterator it);
-
-  Queues queues_;
+  std::unordered_map<std::string, LocalQueue> queues_;
   std::deque<std::pair<base::Time, OperationId>> staying_;
 };
 

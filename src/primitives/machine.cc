@@ -9,16 +9,6 @@ namespace dsync::primitives {
 
 using State = Operation::State;
 
-namespace {
-
-// A question whose answer nobody wants. Calls are carried out even so.
-bool is_unwanted(const Operation& operation) {
-  return operation.state == State::kAsking && operation.orphan &&
-         operation.question->meaning != Question::Meaning::kCall;
-}
-
-}  // namespace
-
 Machine::Machine(client::Client& client, std::string session, std::shared_ptr<LeaseTable> leases,
                  std::shared_ptr<LossInbox> losses, std::uint32_t seed)
     : client_(client),
@@ -63,14 +53,14 @@ OperationId Machine::acquire(const Request& request, base::Time now) {
   operation.poll_delay = request.poll_delay;
   operation.deadline = request.deadline;
   // What leaves the lock free for old processes must not keep it from them either.
-  operation.local = request.local && request.queueing && request.window == base::Duration::zero();
-  return begin_waiting(std::move(claim), std::move(operation), now);
+  const bool local = request.local && request.queueing && request.window == base::Duration::zero();
+  return begin_waiting(std::move(claim), std::move(operation), local, now);
 }
 
 OperationId Machine::relock(OperationId held, base::Duration poll_delay, base::Time now) {
   const auto& former = *operations_.at(held).claim;
   // Nothing renews it from here on: it may be given back at any moment.
-  stop_holding(former);
+  stop_holding(operations_.at(held));
   auto claim = std::make_shared<Claim>();
   claim->key = former.key;
   claim->token = former.token;
@@ -82,12 +72,12 @@ OperationId Machine::relock(OperationId held, base::Duration poll_delay, base::T
   operation.queueing = true;
   operation.poll_delay = poll_delay;
   operation.subject = held;
-  const auto id = begin_waiting(std::move(claim), std::move(operation), now);
-  call_oldest(former.key, now);
+  const auto id = begin_waiting(std::move(claim), std::move(operation), false, now);
+  call_oldest(operations_.at(held), now);
   return id;
 }
 
-OperationId Machine::begin_waiting(std::shared_ptr<Claim> claim, Operation operation,
+OperationId Machine::begin_waiting(std::shared_ptr<Claim> claim, Operation operation, bool local,
                                    base::Time now) {
   const auto id = next_id();
   claim->id = id;
@@ -96,7 +86,7 @@ OperationId Machine::begin_waiting(std::shared_ptr<Claim> claim, Operation opera
   auto& added = operations_.emplace(id, std::move(operation)).first->second;
   if (added.deadline != base::kNever) deadlines_.emplace(added.deadline, id);
   if (has_topic(added.claim->kind)) topics_.add(id, *added.claim, now);
-  if (added.local) join_local_queue(id, added, now);
+  if (local) join_local_queue(id, added, now);
   send(id, added, now);
   return id;
 }
@@ -133,67 +123,6 @@ void Machine::settle(OperationId id, bool is_used, base::Time now) {
   added.orphan = added.only_notification = true;
   added.knows = is_used;
   send(notification, added, now);
-}
-
-bool Machine::release(OperationId id, base::Time now) {
-  auto& operation = operations_.at(id);
-  if (hand_on(id, operation, now)) {
-    operations_.erase(id);
-    return true;
-  }
-  stop_holding(*operation.claim);
-  if (operation.state == State::kLost) {
-    // The loss stands, whatever the server says now; but nothing of it may stay there.
-    complete(id, Outcome::kNotHeld);
-    operation.orphan = true;
-  }
-  operation.state = State::kReleasing;
-  operation.released = true;
-  send(id, operation, now);
-  call_oldest(operation.claim->key, now);
-  return false;
-}
-
-void Machine::abandon(OperationId id, base::Time now) {
-  const auto it = operations_.find(id);
-  if (it == operations_.end()) return;
-  it->second.orphan = true;
-  switch (it->second.state) {
-    case State::kWaiting:
-      return withdraw(it, now);
-    case State::kHeld:
-    case State::kTold:
-    case State::kLost:
-      if (hand_on(id, it->second, now)) {
-        operations_.erase(id);
-        return;
-      }
-      stop_holding(*it->second.claim);
-      it->second.state = State::kReleasing;
-      send(id, it->second, now);
-      return call_oldest(it->second.claim->key, now);
-    case State::kAsking:
-      if (!it->second.in_flight && is_unwanted(it->second)) operations_.erase(it);
-      return;
-    case State::kReleasing:
-      return;
-  }
-}
-
-void Machine::forget(OperationId id, base::Time now) {
-  const auto it = operations_.find(id);
-  if (it == operations_.end() || !it->second.rests()) return;
-  const auto& claim = *it->second.claim;
-  stop_holding(claim);
-  if (it->second.state == State::kHeld) {
-    forgotten_.emplace(claim.valid(), id);
-  } else {
-    operations_.erase(it);
-  }
-  while (!forgotten_.empty() && forgotten_.begin()->first <= now) {
-    operations_.erase(forgotten_.begin()->second);
-    forgotten_.erase(forgotten_.begin());
-  }
 }
 
 OperationId Machine::confirm(OperationId id, base::Duration lease, base::Time now) {
@@ -233,56 +162,9 @@ base::Duration Machine::valid_for(OperationId id, base::Time now) const {
   return std::max(valid - now, base::Duration::zero());
 }
 
-std::vector<OperationId> Machine::take_losses() {
-  for (const auto id : losses_->take()) lose(id);
-  return std::exchange(lost_, {});
-}
-
 bool Machine::holds(OperationId id) const {
   const auto it = operations_.find(id);
   return it != operations_.end() && it->second.state == State::kHeld;
-}
-
-void Machine::lose(OperationId id) {
-  const auto it = operations_.find(id);
-  if (it == operations_.end() || it->second.state != State::kHeld) return;
-  it->second.state = State::kLost;
-  it->second.claim->invalidate();
-  stop_holding(*it->second.claim);
-  lost_.push_back(id);
-}
-
-void Machine::give_up(const base::Error& error) {
-  for (auto it = operations_.begin(); it != operations_.end();) {
-    const auto current = it++;
-    auto& [id, operation] = *current;
-    const bool patient = operation.state == State::kWaiting && operation.deadline != base::kNever;
-    const bool asks = operation.state == State::kAsking;
-    if (operation.rests() || patient || (operation.orphan && !asks)) continue;
-    if (!std::exchange(operation.orphan, true)) complete(id, Outcome::kFailed, error);
-    if (asks) {
-      operations_.erase(current);
-    } else if (operation.state == State::kWaiting) {
-      withdraw(current, base::Time());
-    }
-  }
-}
-
-void Machine::abandon_all(base::Time now) {
-  for (const auto id : ids()) abandon(id, now);
-}
-
-void Machine::forget_all() {
-  for (const auto& [id, operation] : operations_) {
-    if (operation.claim) leases_->remove(*operation.claim);
-  }
-  operations_.clear();
-  deadlines_.clear();
-  plan_.clear();
-  notification_plan_.clear();
-  topics_.clear();
-  local_.clear();
-  forgotten_.clear();
 }
 
 bool Machine::wants_link(bool awaited) const {
@@ -297,13 +179,13 @@ void Machine::grant(OperationId id, Operation& operation, std::int64_t fence, ba
                     base::Duration lease, base::Time now) {
   const auto& claim = operation.claim;
   if (!claim->is_held()) return tell(id, Outcome::kGranted, now);
+  if (operation.local != nullptr) operation.local->holder = id;
   stop_waiting(id, operation, now);
   end_former(operation, false);
   operation.state = State::kHeld;
   operation.granted = true;
   operation.fence = fence;
   operation.since = now;
-  if (operation.local) local_.hold(claim->key, id);
   claim->extend_to(claim->lease_end(from, lease));
   leases_->add(claim, losses_, claim->next_renewal(from, lease));
   complete(id, Outcome::kGranted);
@@ -338,31 +220,14 @@ void Machine::end_former(Operation& operation, bool still_held) {
   }
 }
 
-void Machine::withdraw(Operations::iterator it, base::Time now) {
-  auto& [id, operation] = *it;
-  stop_waiting(id, operation, now);
-  const auto former = std::exchange(operation.subject, 0);
-  const auto claim = operation.claim;
-  const auto heard = operation.heard;
-  if (operation.sent == base::kNever || operation.claim->kind == Kind::kEvent) {
-    operations_.erase(it);
-  } else {
-    operation.orphan = true;
-    operation.state = State::kReleasing;
-    send(id, operation, now);
-  }
-  if (former != 0) abandon(former, now);
-  if (heard != Operation::Heard::kNothing) {
-    hear(topic_of(claim->kind, claim->key).channel, heard, now);
-  }
-}
-
-void Machine::stop_waiting(OperationId id, const Operation& operation, base::Time now) {
+void Machine::stop_waiting(OperationId id, Operation& operation, base::Time now) {
   if (operation.deadline != base::kNever) deadlines_.erase({operation.deadline, id});
   plan(operation).remove(operation.claim->key, id);
   plan(operation).remove(operation.claim->operation, id);
   if (has_topic(operation.claim->kind)) topics_.remove(id, *operation.claim, now);
-  if (operation.local) local_.leave(operation.claim->key, id);
+  if (operation.local == nullptr) return;
+  operation.local->remove(id);
+  if (operation.local->holder != id) leave_local_queue(operation);
 }
 
 // ---- time and links ----
@@ -382,7 +247,7 @@ void Machine::on_room(base::Time now) {
 }
 
 void Machine::on_lost(base::Time now) {
-  std::erase_if(operations_, [](const auto& entry) { return is_unwanted(entry.second); });
+  std::erase_if(operations_, [](const auto& entry) { return entry.second.is_unwanted(); });
   plan_.clear();
   notification_plan_.clear();
   topics_.on_lost();

@@ -146,7 +146,8 @@ class Machine {
   static client::Cookie cookie(OperationId id, Verb verb);
   void complete(OperationId id, Outcome outcome, base::Error error = {});
   std::vector<OperationId> ids() const;  // in the order in which they began
-  OperationId begin_waiting(std::shared_ptr<Claim> claim, Operation operation, base::Time now);
+  OperationId begin_waiting(std::shared_ptr<Claim> claim, Operation operation, bool local,
+                            base::Time now);
 
   // Sends the command of the operation's state; without a link, on_ready() does it later, and
   // without room on it, on_room().
@@ -176,21 +177,21 @@ class Machine {
   void end_former(Operation& operation, bool still_held);
   // Ends the waiting of an operation, and takes back what it may have at the server.
   void withdraw(Operations::iterator it, base::Time now);
-  void stop_waiting(OperationId id, const Operation& operation, base::Time now);
+  void stop_waiting(OperationId id, Operation& operation, base::Time now);
   PollPlan& plan(const Operation& operation);
 
   // Within the session (machine_local.cc).
-  bool may_inherit(const Operation& operation, base::Time now) const;
-  void send_those_who_stay(const std::string& key, base::Time now);
+  bool may_inherit(const LocalQueue& queue, base::Time now) const;
   void join_local_queue(OperationId id, Operation& operation, base::Time now);
-  // Gives the lock to the oldest waiter here, if that is due; `operation` has no claim any more
-  // then.
+  void send_those_who_stay(const LocalQueue& queue, base::Time now);
+  // Gives the lock to the oldest waiter here, if that is due; `operation` has ended then.
   bool hand_on(OperationId id, Operation& operation, base::Time now);
-  void leave_queue(const Operation& operation, base::Time now);
-  // The lock is no longer held here: its oldest waiter asks the server.
-  void call_oldest(const std::string& key, base::Time now);
+  void withdraw_place(const Operation& operation, base::Time now);
+  // The lock that `operation` held is no longer here: the oldest waiter asks the server.
+  void call_oldest(Operation& operation, base::Time now);
   void go_to_server(OperationId id, Operation& operation, base::Time now);
-  void stop_holding(const Claim& claim);
+  void stop_holding(Operation& operation);
+  void leave_local_queue(Operation& operation);
 
   client::Client& client_;
   const std::string session_;
@@ -205,7 +206,7 @@ class Machine {
   Topics topics_;
   LocalQueues local_;
   std::set<std::pair<base::Time, OperationId>> forgotten_;  // by the end of what they hold
-  std::vector<OperationId> lost_;  // found by a confirmation
+  std::vector<OperationId> lost_;                           // found by a confirmation
   std::vector<Completion> completions_;
 };
 

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "client/scripts.h"
 #include "primitives/claim.h"
+#include "primitives/local_queues.h"
 
 namespace dsync::primitives {
 
@@ -78,8 +79,8 @@ struct Operation {
   std::int64_t fence = 0;  // of a held lock: its fencing token
   base::Time since{};  // when its waiting at the server began; of a held lock: when it was granted
   int turn = 0;        // of a held lock: how often it has changed hands here since then
+  LocalQueue* local = nullptr;  // while it has or wants a lock that may change hands here
   bool queueing = false;
-  bool local = false;              // may hand a lock on, and inherit it, without the server
   bool stays = false;              // away from the server, waiting to inherit
   bool in_flight = false;          // a command of it has no answer yet
   bool queued = false;             // the server said so
@@ -94,6 +95,11 @@ struct Operation {
   bool unsent = false;   // its command waits until there is room on the link
   bool stale = false;    // something has changed since its command left, so the answer is old
   Heard heard = Heard::kNothing;
+
+  // Whether it is a question whose answer nobody wants. Calls are carried out even so.
+  bool is_unwanted() const {
+    return state == State::kAsking && orphan && question->meaning != Question::Meaning::kCall;
+  }
 
   // Whether it needs nothing of the server.
   bool rests() const {
