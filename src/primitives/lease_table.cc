@@ -20,6 +20,7 @@ void LossInbox::put(OperationId id) {
 
 std::vector<OperationId> LossInbox::take() {
   const std::lock_guard guard(mutex_);
+  std::ranges::sort(lost_);
   return std::exchange(lost_, {});
 }
 
@@ -84,6 +85,9 @@ LeaseTable::Scan LeaseTable::scan(base::Time now) {
     ++it;
   }
   planned_ = result.next;
+  // Not by addresses, so that a simulation can be replayed.
+  std::ranges::sort(result.due, {},
+                    [](const ClaimPtr& claim) -> const std::string& { return claim->operation; });
   return result;
 }
 

@@ -5,6 +5,7 @@
 // (release, renewal, wait of a condition) is right, and a loss reaches whoever has the claim by
 // then.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "primitives/machine.h"
@@ -52,6 +53,8 @@ bool Machine::hand_on(OperationId id, Operation& operation, base::Time now) {
   if (queue == nullptr || queue->holder != id || operation.state != State::kHeld) return false;
   const auto next = queue->oldest();
   if (next == 0 || operation.turn == kLocalTurns || !is_fresh(operation.since, now)) return false;
+  // Whatever a server says is the token.
+  if (operation.fence == std::numeric_limits<std::int64_t>::max()) return false;
   const auto& claim = operation.claim;
   auto& heir = operations_.at(next);
   const bool alike = heir.claim->lease == claim->lease && heir.claim->renewed == claim->renewed;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "primitives/local_queues.h"
 #include "support/machine_fixture.h"
@@ -120,6 +121,12 @@ TEST_F(LocalTest, SoManyTimesInARow) {
   completed();
   stay();
   expect_at_server(holder);
+}
+
+TEST_F(LocalTest, TheGreatestTokenHasNoNext) {
+  hold(wish(), std::numeric_limits<std::int64_t>::max());
+  stay();
+  expect_at_server(1);
 }
 
 TEST_F(LocalTest, ForSoLong) {
