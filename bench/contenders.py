@@ -33,6 +33,8 @@ PLAIN_EVENT = "asyncio.Event"
 
 LOCK = "lock"
 SEMAPHORE = "semaphore"
+# For a semaphore of one slot, which can stand for a lock.
+SLOT = "slot"
 CONDITION = "condition"
 BARRIER = "barrier"
 # A lock whose methods are no coroutines.
@@ -107,6 +109,12 @@ async def _open_dsync_semaphore(url: str) -> MakeLock:
     return functools.partial(DistributedSemaphore, _client(url), value=SLOTS)
 
 
+async def _open_dsync_slot(url: str) -> MakeLock:
+    from dsync import DistributedSemaphore
+
+    return functools.partial(DistributedSemaphore, _client(url), value=1)
+
+
 async def _open_dsync_condition(url: str) -> Callable[[str], Any]:
     from dsync import DistributedCondition
 
@@ -129,6 +137,12 @@ async def _open_aiodistributor_semaphore(url: str) -> MakeLock:
     from aiodistributor.distibuted_semaphore import DistributedSemaphore
 
     return functools.partial(DistributedSemaphore, _client(url), value=SLOTS)
+
+
+async def _open_aiodistributor_slot(url: str) -> MakeLock:
+    from aiodistributor.distibuted_semaphore import DistributedSemaphore
+
+    return functools.partial(DistributedSemaphore, _client(url), value=1)
 
 
 async def _open_aiodistributor_condition(url: str) -> Callable[[str], Any]:
@@ -262,12 +276,14 @@ async def _open_plain_event(_url: str) -> MakeLock:
 
 _OF_DSYNC = {
     SEMAPHORE: _open_dsync_semaphore,
+    SLOT: _open_dsync_slot,
     CONDITION: _open_dsync_condition,
     BARRIER: _open_dsync_barrier,
     BLOCKING: _open_dsync_blocking,
 }
 _OF_AIODISTRIBUTOR = {
     SEMAPHORE: _open_aiodistributor_semaphore,
+    SLOT: _open_aiodistributor_slot,
     CONDITION: _open_aiodistributor_condition,
     BARRIER: _open_aiodistributor_barrier,
 }

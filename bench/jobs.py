@@ -177,18 +177,20 @@ async def hold(make_lock: MakeLock, *, key: str) -> None:
     await ready()
 
 
-async def wait(make_lock: MakeLock, *, key: str, waiters: int, own: bool) -> dict[str, float]:
-    """Wait for a lock that another process holds, perhaps with another lock held meanwhile."""
+async def wait(
+    make_lock: MakeLock, *, key: str, waiters: int, own: bool, method: str
+) -> dict[str, float]:
+    """Wait for what another process holds, perhaps with another lock held meanwhile."""
     # Kept, because a lock object that is collected is not renewed.
     held = make_lock(f"{key}:own", lease=SHORT_LEASE) if own else None
     if held:
         await held.acquire()
-    group = [asyncio.ensure_future(make_lock(key).acquire()) for _ in range(waiters)]
+    group = [asyncio.ensure_future(getattr(make_lock(key), method)()) for _ in range(waiters)]
     await ready()
     for task in group:
         if task.done():
             task.result()
-            raise RuntimeError("a held lock was granted")
+            raise RuntimeError("somebody waits no more")
     return {}
 
 

@@ -72,12 +72,12 @@ def _waiting(axes: Any, document: Document) -> None:
     lines: dict[str, list[tuple[int, float]]] = {}
     for case in document["cases"]:
         for metric in case["metrics"]:
-            if metric["row"] != "P5":
+            _, lock, waiters = case["title"].partition("waiters of one process: ")
+            if metric["row"] != "P5" or not lock:
                 continue
-            waiters = int(case["title"].rpartition(": ")[2])
             for name, spread in metric["contenders"].items():
                 # A logarithmic axis has no zero.
-                lines.setdefault(name, []).append((waiters, max(spread["median"], 0.1)))
+                lines.setdefault(name, []).append((int(waiters), max(spread["median"], 0.1)))
     for name, points in lines.items():
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
     axes.set_xscale("log")

@@ -85,7 +85,8 @@ Semaphore::Semaphore(std::string_view key, std::string_view, int)
     : slots("distributed_semaphore_" + std::string(key)),
       queue(name_beside(slots, primitives::kQueueSuffix)),
       permits(name_beside(slots, primitives::kPermitsSuffix)),
-      limit(primitives::limit_of(slots)) {}
+      limit(primitives::limit_of(slots)),
+      value(kSlots) {}
 
 SemaphoreScripts::SemaphoreScripts(Connection& connection)
     : acquire_(LoadScript(connection, client::kSemaphoreAcquire.source)),
@@ -95,7 +96,7 @@ void SemaphoreScripts::Acquire(Connection& connection, const Semaphore& semaphor
                                std::string_view operation) const {
   const std::array<std::string_view, 10> command{
       "EVALSHA",         acquire_,  "3",    semaphore.slots, semaphore.queue,
-      semaphore.permits, operation, kLease, kFirstLease,     kSlots};
+      semaphore.permits, operation, kLease, kFirstLease,     semaphore.value};
   connection.Append(command);
 }
 
@@ -103,7 +104,7 @@ void SemaphoreScripts::Release(Connection& connection, const Semaphore& semaphor
                                std::string_view operation) const {
   const std::array<std::string_view, 11> command{
       "EVALSHA",       release_,  "4",         semaphore.slots, semaphore.queue, semaphore.permits,
-      semaphore.limit, operation, kFirstLease, kSlots,          "release"};
+      semaphore.limit, operation, kFirstLease, semaphore.value, "release"};
   connection.Append(command);
 }
 

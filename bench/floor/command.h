@@ -26,6 +26,7 @@ struct Lock {
 // The same for a semaphore, whose permits need no token.
 struct Semaphore {
   std::string slots, queue, permits, limit;
+  std::string value;  // how many may have it at a time
 
   Semaphore(std::string_view key, std::string_view session, int number);
 };

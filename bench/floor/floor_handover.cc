@@ -1,10 +1,12 @@
-// One of the processes that hand locks round, each with several waiters that queue again at once.
+// One of the processes that hand locks round, or semaphores of one slot, each with several waiters
+// that queue again at once.
 //
-//   floor_handover --port N --key K --keys N --session S --waiters N --hold SECONDS
+//   floor_handover --scripts lock|semaphore --port N --key K --keys N --session S --waiters N
+//       --hold SECONDS
 //
 // Waiter number i wants lock number i % keys. With more than one lock nobody can hold: SECONDS is
-// 0. Prints {"records": [[waiter, requested, granted, released, fence], …], "pending": [[waiter,
-// requested], …]}.
+// 0. The fence of a semaphore is 0. Prints {"records": [[waiter, requested, granted, released,
+// fence], …], "pending": [[waiter, requested], …]}.
 #include <algorithm>
 #include <cstdint>
 #include <deque>
@@ -12,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "command.h"
@@ -28,12 +31,7 @@ struct Record {
   int64_t fence;
 };
 
-struct Waiter {
-  Lock lock;
-  std::string operation;
-  Nanoseconds requested = 0;
-};
-
+template <typename Scripts>
 class Contest {
  public:
   Contest(const Options& options)
@@ -46,7 +44,8 @@ class Contest {
     const int count = options.Integer("--waiters");
     const int keys = options.Integer("--keys");
     for (int i = 0; i < count; ++i) {
-      waiters_.push_back(Waiter{Lock(prefix + std::to_string(i % keys), session_, i), {}});
+      waiters_.push_back(Waiter{Target(prefix + std::to_string(i % keys), session_, i), {}});
+      if constexpr (!kIsFenced) waiters_.back().target.value.assign(1, '1');
     }
     OpenInbox(inbox_, session_);
   }
@@ -67,6 +66,15 @@ class Contest {
   void Print() const;
 
  private:
+  using Target = typename Scripts::Target;
+  static constexpr bool kIsFenced = std::is_same_v<Scripts, LockScripts>;
+
+  struct Waiter {
+    Target target;
+    std::string operation;
+    Nanoseconds requested = 0;
+  };
+
   struct Holding {
     size_t waiter;
     Nanoseconds granted;
@@ -79,7 +87,7 @@ class Contest {
     const size_t number = ++rounds_ * waiters_.size() + index;
     waiter.operation = session_ + ":" + std::to_string(number);
     waiter.requested = Now();
-    scripts_.Acquire(commands_, waiter.lock, waiter.operation);
+    scripts_.Acquire(commands_, waiter.target, waiter.operation);
     sent_.push_back(index);
   }
 
@@ -87,7 +95,7 @@ class Contest {
     if (holding_) {
       Fail("the lock was granted twice");
     }
-    holding_ = Holding{index, Now(), fence};
+    holding_ = Holding{index, Now(), kIsFenced ? fence : 0};
     if (hold_ == 0) {
       Release();
     }
@@ -99,7 +107,7 @@ class Contest {
     Waiter& waiter = waiters_[index];
     const Nanoseconds released = Now();
     records_.push_back({static_cast<int>(index), waiter.requested, granted, released, fence});
-    scripts_.Release(commands_, waiter.lock, waiter.operation);
+    scripts_.Release(commands_, waiter.target, waiter.operation);
     sent_.push_back(std::nullopt);
     // In the same write, so that this waiter is in the queue again before the next holder releases.
     Request(index);
@@ -153,7 +161,7 @@ class Contest {
   }
 
   Connection commands_, inbox_;
-  LockScripts scripts_;
+  Scripts scripts_;
   std::string session_;
   Nanoseconds hold_;
   std::vector<Waiter> waiters_;
@@ -163,7 +171,8 @@ class Contest {
   size_t rounds_ = 0;
 };
 
-void Contest::Print() const {
+template <typename Scripts>
+void Contest<Scripts>::Print() const {
   std::cout << "{\"records\": [";
   const char* separator = "";
   for (const Record& record : records_) {
@@ -182,12 +191,19 @@ void Contest::Print() const {
   std::cout << "]}" << std::endl;
 }
 
+template <typename Scripts>
+void Take(const Options& options) {
+  Contest<Scripts> contest(options);
+  contest.Run(WaitForGo());
+  contest.Print();
+}
+
 }  // namespace
 }  // namespace dsync::bench
 
 int main(int argc, char** argv) {
   using namespace dsync::bench;
-  Contest contest(Options(argc, argv));
-  contest.Run(WaitForGo());
-  contest.Print();
+  const Options options(argc, argv);
+  options.Text("--scripts") == "semaphore" ? Take<SemaphoreScripts>(options)
+                                           : Take<LockScripts>(options);
 }

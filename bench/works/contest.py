@@ -8,7 +8,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.contenders import CONTENDERS, DSYNC, DSYNC_UVLOOP, FLOOR, PEERS
+from bench.contenders import (
+    AIODISTRIBUTOR,
+    CONTENDERS,
+    DSYNC,
+    DSYNC_UVLOOP,
+    FLOOR,
+    LOCK,
+    PEERS,
+    SLOT,
+)
 from bench.model import Bench, Bound, Case, Metric, Target, Values
 from bench.process import Process, run_together, worker
 from bench.records import Contest
@@ -35,6 +44,7 @@ class _Setup:
     hold: float = 0
     jitter: float = 0
     alternate: bool = False
+    primitive: str = LOCK
 
 
 @contextlib.contextmanager
@@ -64,9 +74,11 @@ def _start(bench: Bench, contender: str, setup: _Setup, index: int, turns: list[
             hold=setup.hold,
             jitter=setup.jitter,
             turns=turns,
+            primitive=setup.primitive,
         )
+    scripts = "semaphore" if setup.primitive == SLOT else "lock"
     keys = f"--key {KEY} --keys {setup.keys}"
-    options = f"--port {bench.server.port} {keys} --session {index:016x}"
+    options = f"--scripts {scripts} --port {bench.server.port} {keys} --session {index:016x}"
     work = f"--waiters {setup.tasks} --hold {setup.hold}"
     return Process([str(bench.floor / "floor_handover"), *options.split(), *work.split()])
 
@@ -120,6 +132,21 @@ def _rate_case(processes: int, tasks: int) -> Case:
         NAMES,
         functools.partial(_rate, setup=_Setup(processes, tasks)),
         unit=GRANT,
+    )
+
+
+def _slot_case() -> Case:
+    metrics = (
+        Metric("P3", "handovers", "hand-overs", "1/s", FLOOR),
+        Metric("P3", "grants", "grants, those to the last holder too", "1/s", FLOOR),
+    )
+    return Case(
+        "a semaphore of one slot, 2 processes of 4 tasks",
+        metrics,
+        (FLOOR, DSYNC, DSYNC_UVLOOP, AIODISTRIBUTOR),
+        functools.partial(_rate, setup=_Setup(2, 4, primitive=SLOT)),
+        unit=GRANT,
+        brief=True,
     )
 
 
@@ -177,6 +204,7 @@ def cases() -> list[Case]:
     return [
         _rate_case(2, 4),
         _rate_case(4, 4),
+        _slot_case(),
         _local_case(),
         _many_locks_case(),
         Case("one lock between 2 processes in turn", latency, NAMES, _latency, unit=GRANT),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench.contenders import AIODISTRIBUTOR, DSYNC, PLAIN_EVENT, POTTERY, REDIS_PY
+import functools
+
+from bench.contenders import AIODISTRIBUTOR, DSYNC, LOCK, PLAIN_EVENT, POTTERY, REDIS_PY, SLOT
 from bench.model import Bench, Bound, Case, Metric, Target, Values
 from bench.process import worker
 
@@ -15,7 +17,7 @@ SETTLE = 0.5
 ENQUEUED_A_SECOND = 5000
 
 
-def _bytes(bench: Bench, contender: str, count: int) -> Values:
+def _bytes(bench: Bench, contender: str, count: int, primitive: str) -> Values:
     # All memory comes from one allocator, which can tell how much it has given out.
     malloc = {"PYTHONMALLOC": "malloc"}
     process = worker(
@@ -24,6 +26,7 @@ def _bytes(bench: Bench, contender: str, count: int) -> Values:
         bench.server.url,
         environment=malloc,
         key=KEY,
+        primitive=primitive,
         count=count,
         settle=SETTLE + count / ENQUEUED_A_SECOND,
         first=contender != PLAIN_EVENT,
@@ -32,12 +35,12 @@ def _bytes(bench: Bench, contender: str, count: int) -> Values:
         return process.result()
 
 
-def _measure(bench: Bench, contender: str) -> Values:
+def _measure(bench: Bench, contender: str, *, primitive: str) -> Values:
     count = COUNT if contender == DSYNC else PEER_COUNT
-    plain = _bytes(bench, PLAIN_EVENT, count)
-    with worker("hold", contender, bench.server.url, key=KEY) as holder:
+    plain = _bytes(bench, PLAIN_EVENT, count, LOCK)
+    with worker("hold", contender, bench.server.url, key=KEY, primitive=primitive) as holder:
         holder.wait_ready()
-        report = _bytes(bench, contender, count)
+        report = _bytes(bench, contender, count, primitive)
     return {
         "lock": report["lock"],
         "waiter": report["waiter"] - plain["waiter"],
@@ -45,14 +48,21 @@ def _measure(bench: Bench, contender: str) -> Values:
     }
 
 
-def cases() -> list[Case]:
-    """Return the one case."""
+def _case(title: str, contenders: tuple[str, ...], primitive: str) -> Case:
     metrics = (
         Metric(
             "P7", "waiter", "a waiter beyond its task", "B", None, (Target(Bound.AT_MOST, 1024),)
         ),
-        Metric("P7", "lock", "an idle lock object", "B", None, (Target(Bound.AT_MOST, 600),)),
+        Metric("P7", "lock", "an idle object", "B", None, (Target(Bound.AT_MOST, 600),)),
         Metric("P7", "resident", "the waiter, as resident memory", "B"),
     )
-    contenders = (DSYNC, AIODISTRIBUTOR, REDIS_PY, POTTERY)
-    return [Case("locks and the waiters for them", metrics, contenders, _measure, steady=True)]
+    measure = functools.partial(_measure, primitive=primitive)
+    return Case(title, metrics, contenders, measure, steady=True)
+
+
+def cases() -> list[Case]:
+    """Return the locks and the semaphores."""
+    return [
+        _case("locks and the waiters for them", (DSYNC, AIODISTRIBUTOR, REDIS_PY, POTTERY), LOCK),
+        _case("semaphores and the waiters for them", (DSYNC, AIODISTRIBUTOR), SLOT),
+    ]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 
-from bench.contenders import DSYNC, PEERS, PYTHON_REDIS_LOCK
+from bench.contenders import (
+    AIODISTRIBUTOR,
+    CONDITION,
+    DSYNC,
+    LOCK,
+    PEERS,
+    PYTHON_REDIS_LOCK,
+    SLOT,
+)
 from bench.model import Bench, Bound, Case, Metric, Settings, Target, Values
 from bench.process import worker
 
@@ -16,12 +25,19 @@ ENQUEUED_A_SECOND = 5000
 THREADED_LIMIT = 100
 
 
-def _measure(bench: Bench, contender: str, *, waiters: int, own: bool) -> Values:
+def _measure(
+    bench: Bench, contender: str, *, waiters: int, own: bool = False, primitive: str = LOCK
+) -> Values:
     server, settings = bench.server, bench.settings
-    with worker("hold", contender, server.url, key=KEY) as holder:
-        holder.wait_ready()
+    what = {"key": KEY, "primitive": primitive}
+    with contextlib.ExitStack() as stack:
+        if primitive != CONDITION:
+            stack.enter_context(worker("hold", contender, server.url, **what)).wait_ready()
         before = server.connections()
-        with worker("wait", contender, server.url, key=KEY, waiters=waiters, own=own) as process:
+        wait = {"waiters": waiters, "own": own, "method": "acquire"}
+        if primitive == CONDITION:
+            wait["method"] = "wait"
+        with worker("wait", contender, server.url, **what, **wait) as process:
             process.wait_ready()
             time.sleep(settings.settle + waiters / ENQUEUED_A_SECOND)
             commands = server.count_commands(settings.window)
@@ -31,19 +47,22 @@ def _measure(bench: Bench, contender: str, *, waiters: int, own: bool) -> Values
     return {"commands": commands, "connections": connections}
 
 
-def _case(waiters: int, contenders: tuple[str, ...], *, own: bool) -> Case:
+def _case(
+    waiters: int, contenders: tuple[str, ...], *, own: bool = False, primitive: str = LOCK
+) -> Case:
     connections = Metric(
         "P6", "connections", "connections of the process", "", None, (Target(Bound.AT_MOST, 3),)
     )
     commands = Metric(
         "P5", "commands", "commands that the server gets", "1/s", None, (Target(Bound.AT_MOST, 20),)
     )
-    title = f"waiters of one process: {waiters}"
+    wish = {LOCK: "", SLOT: " for a semaphore,", CONDITION: " for a notification,"}[primitive]
+    title = f"waiters{wish} of one process: {waiters}"
     return Case(
         f"{title}, which holds another lock" if own else title,
         (connections,) if own else (commands, connections),
         contenders,
-        functools.partial(_measure, waiters=waiters, own=own),
+        functools.partial(_measure, waiters=waiters, own=own, primitive=primitive),
         steady=True,
     )
 
@@ -59,5 +78,10 @@ def cases(settings: Settings) -> list[Case]:
             if waiters in settings.peer_waiters
             and (peer != PYTHON_REDIS_LOCK or waiters <= THREADED_LIMIT)
         )
-        asked.append(_case(waiters, (DSYNC, *peers), own=False))
-    return [*asked, _case(100, (DSYNC,), own=True)]
+        asked.append(_case(waiters, (DSYNC, *peers)))
+    others = [
+        _case(waiters, names, primitive=primitive)
+        for waiters, names in ((100, (DSYNC, AIODISTRIBUTOR)), (10_000, (DSYNC,)))
+        for primitive in (SLOT, CONDITION)
+    ]
+    return [*asked, _case(100, (DSYNC,), own=True), *others]
