@@ -86,7 +86,7 @@ class Machine {
   void abandon(OperationId id, base::Time now);
 
   // Stops to look after `id`, which was granted: its lease runs out by itself, and nobody hears of
-  // it. What it still has by then is given back by abandon_all().
+  // it. What is renewed, and still held by then, is given back by abandon_all().
   void forget(OperationId id, base::Time now);
 
   // Asks whether `id` still holds, and makes its lease last at least `lease` from now (zero: only

@@ -57,7 +57,8 @@ void Machine::forget(OperationId id, base::Time now) {
   if (it == operations_.end() || !it->second.rests()) return;
   stop_holding(it->second);
   leave_local_queue(it->second);
-  if (it->second.state == State::kHeld) {
+  // What was not to be renewed is not to depend on this process.
+  if (it->second.state == State::kHeld && it->second.claim->renewed) {
     forgotten_.emplace(it->second.claim->valid(), id);
   } else {
     operations_.erase(it);

@@ -145,7 +145,7 @@ async def test_five_hundred_that_wait_have_two_connections_and_one_wakes_up_for_
     await permit.acquire()
     redis = client_for(server.port, "many")
     # Without a lease nothing is renewed, which would be one more connection of the process.
-    lock = DistributedLock(redis, key, NEVER, lease=None)
+    lock = DistributedLock(redis, key, NEVER, lease=None, fair="strict")
     semaphore = DistributedSemaphore(redis, key, 1, NEVER, lease=None)
     tasks = [asyncio.create_task(each.acquire()) for each in [lock, semaphore] * 250]
     await eventually(lambda: locks.queue_length(server, key) == 250, "250 wait for the lock")

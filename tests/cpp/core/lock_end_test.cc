@@ -176,6 +176,7 @@ TEST_F(LockEndTest, WhatWasForgottenIsGivenBackAtTheEnd) {
   machine().forget(hold({.key = "over", .lease = 1s}), now_);
   now_ += 2s;
   machine().forget(hold(), now_);
+  machine().forget(hold({.key = "unrenewed", .renewed = false}), now_);
   machine().abandon_all(now_);
   EXPECT_EQ(take(), Texts{"lock_release s:2"});
   answer(number(1));
