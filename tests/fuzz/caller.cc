@@ -1,6 +1,7 @@
 #include "fuzz/caller.h"
 
 #include <iterator>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -184,7 +185,8 @@ void Caller::end(OperationId id) {
 
 void Caller::be_granted(OperationId id) {
   auto& record = records_.at(id);
-  check(record.kind == Kind::kEvent || asked_for_.contains("s:" + std::to_string(id)),
+  check(record.kind == Kind::kEvent || asked_for_.contains("s:" + std::to_string(id)) ||
+            has_inherited(id),
         "nobody is granted what was not asked for");
   if (record.former != 0) records_.erase(std::exchange(record.former, 0));
   if (record.is_held) {
@@ -228,11 +230,16 @@ void Caller::end_wait(OperationId id, Outcome outcome) {
   end(id);
 }
 
+// Whether it has a lock that the server granted to another operation.
+bool Caller::has_inherited(OperationId id) {
+  return machine().holds(id) && !machine().claim(id).operation.ends_with(':' + std::to_string(id));
+}
+
 void Caller::complete(const primitives::Completion& completion, bool server_spoke) {
   const auto [id, outcome, error, number] = completion;
   const auto it = records_.find(id);
   check(it != records_.end(), "nothing is told of what has ended");
-  check(server_spoke || !is_news(outcome), "news come from the server");
+  check(server_spoke || !is_news(outcome) || has_inherited(id), "news come from the server");
   check(outcome != Outcome::kFailed || !error.text.empty(), "a failure says why");
   switch (it->second.phase) {
     case Phase::kWaiting:

@@ -55,6 +55,7 @@ class Caller {
   void end(OperationId id);
   void end_wait(OperationId id, primitives::Outcome outcome);
   void be_granted(OperationId id);
+  bool has_inherited(OperationId id);
   void complete(const primitives::Completion& completion, bool server_spoke);
   primitives::Machine& machine() { return session_.machine(); }
 
