@@ -37,6 +37,7 @@ class Call(Generic[_T]):
         "_signal",
         "_timeout",
         "_timer",
+        "begun",
         "done",
     )
 
@@ -59,10 +60,14 @@ class Call(Generic[_T]):
         self._result: _T
         self._error: BaseException | None = None
         self._signal: Lock | None = None
+        self.begun = False
         self.done = False
 
     def begin(self) -> None:
-        """Take the first step; from now on the timeout runs."""
+        """Take the first step, unless it was taken before; from now on the timeout runs."""
+        if self.begun:
+            return
+        self.begun = True
         if self._timeout is not None:
             self._timer = self._loop.call_later(self._timeout, self._expire)
         self._step()
@@ -119,6 +124,11 @@ class Call(Generic[_T]):
             # Whoever was to resume it may have been interrupted before that.
             self._awaited = None
             self._loop.call_soon(self._step)
+
+    def go_on(self) -> None:
+        """Resume it after an exception came from outside, which may have lost that."""
+        if self._awaited is not None and self._awaited.done():
+            self._loop.call_soon(self._step, self._awaited)
 
     def _expire(self) -> None:
         self._expired = True

@@ -112,9 +112,9 @@ class Links:
             self._loop.call_later(random.uniform(0, 0.05), self._flush)
 
     def _abort(self) -> None:
-        links, self._links = self._links, ()
-        for link in links:
+        for link in self._links:
             link.abort()
+        self._links = ()
 
     def _flush(self) -> None:
         if not self._owner.closed:

@@ -35,6 +35,7 @@ from redis import exceptions
 from dsync._call import Call, caller
 from dsync._greenlets import refuse_greenlets
 from dsync._session import close as close_sessions
+from dsync._session import sessions_of
 from dsync._turn import Turn
 
 _T = TypeVar("_T")
@@ -135,13 +136,34 @@ class Portal:
             raise KeyboardInterrupt
 
     def _wait(self, call: Call[Any]) -> None:
+        running = asyncio._get_running_loop()
         try:
-            if self._turn.take():
-                self._lead(call, begun=False)
-            else:
-                self._follow(call)
+            try:
+                self._finish(call)
+            except BaseException:
+                # From a signal handler, at any line. If another comes, the keeper does the rest.
+                self._loop.call_soon_threadsafe(self._recover, call)
+                self._finish(call)
+                raise
         finally:
-            self._leave()
+            try:
+                asyncio._set_running_loop(running)
+            finally:
+                self._leave()
+
+    def _finish(self, call: Call[Any]) -> None:
+        """See to it that the call gets done. May be begun anew when it was interrupted."""
+        if self._turn.take():
+            self._lead(call)
+        else:
+            self._follow(call)
+
+    def _recover(self, interrupted: Call[Any]) -> None:
+        for session in sessions_of(self._loop):
+            session.recover()
+        for call in list(self._sleepers):
+            call.go_on()
+        interrupted.interrupt()
 
     def _on_done(self, call: Call[Any]) -> None:
         if call is self._leader:
@@ -161,31 +183,17 @@ class Portal:
 
     # ---- to lead ----
 
-    def _lead(self, call: Call[Any], *, begun: bool) -> None:
-        """See to it that the call gets done. The turn is ours."""
-        running = asyncio._get_running_loop()
-        interruption: BaseException | None = None
+    def _lead(self, call: Call[Any]) -> None:
+        """Run the loop until the call is done. The turn is ours."""
         self._leader = call
-        try:
-            if running is not None:
-                # The calling thread runs a loop of its own, which stands still meanwhile.
-                asyncio._set_running_loop(None)
-                if not begun:
-                    self._loop.call_soon(call.begin)
-                begun = True
-            while not call.done:
-                try:
-                    self._run_loop() if begun else self._hasten(call)
-                except BaseException as error:
-                    if interruption is not None:
-                        raise  # A good end takes too long; the keeper does what is left.
-                    interruption = error
-                    call.interrupt()
-                begun = True
-            if interruption is not None:
-                raise interruption
-        finally:
-            asyncio._set_running_loop(running)
+        if asyncio._get_running_loop() is not None:
+            # The calling thread runs a loop of its own, which stands still meanwhile.
+            asyncio._set_running_loop(None)
+            self._loop.call_soon(call.begin)
+        elif not call.begun:
+            self._hasten(call)
+        while not call.done:
+            self._run_loop()
 
     def _hasten(self, call: Call[Any]) -> None:
         """Begin a call, and end it without the loop, if it takes one command as most do."""
@@ -222,25 +230,15 @@ class Portal:
     def _follow(self, call: Call[Any]) -> None:
         """Wait until the call is done, in the turn of others or, when they leave, in our own."""
         call.prepare_to_pause()
-        interruption: BaseException | None = None
-        self._sleepers[call] = None
         try:
             self._loop.call_soon_threadsafe(self._begin, call, context=copy_context())
             while not call.done:
                 self._sleepers[call] = None
                 if self._turn.take():
                     self._sleepers.pop(call, None)
-                    self._lead(call, begun=True)
+                    self._lead(call)
                     break
-                try:
-                    call.pause()
-                except BaseException as error:
-                    if interruption is not None:
-                        raise
-                    interruption = error
-                    self._loop.call_soon_threadsafe(call.interrupt)
-            if interruption is not None:
-                raise interruption
+                call.pause()
         finally:
             self._sleepers.pop(call, None)
             # It may have been woken to lead.

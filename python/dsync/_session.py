@@ -148,13 +148,18 @@ class Session:
         if not self.closed:
             self.core.forget(operation)
 
+    def recover(self) -> None:
+        """Go on after an exception of a signal handler, which may have come at any line."""
+        self._delivering = False
+        self._advance()
+
     def _flush_soon(self) -> None:
         """See to it that everything of this turn leaves in one write."""
         if not self._dirty:
-            self._dirty = True
             # While replies are delivered, the write comes at the end of that.
             if not self._delivering:
                 self.loop.call_soon(self._flush_if_dirty)
+            self._dirty = True
 
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
@@ -206,8 +211,8 @@ class Session:
 
         Before a task goes on, all that has happened is known, what the one before it did included.
         """
-        self._delivering = True
         try:
+            self._delivering = True
             self._complete()
             while self._ready:
                 resume(self._ready.popleft())
@@ -233,8 +238,9 @@ class Session:
                     else:
                         pending.set_exception(OperationFailedError(*error))
                 self._ready.append(pending)
-            self._pending.pop(operation, None)
+            # In this order: it must not come back as a grant that nobody waits for.
             self._events.popleft()
+            self._pending.pop(operation, None)
 
     def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
         if number in (_core.OUTPUT, _core.LINK_READY):
@@ -377,6 +383,11 @@ def session_for(server: Server) -> Session:
     return session
 
 
+def sessions_of(loop: asyncio.AbstractEventLoop) -> list[Session]:
+    """Give the sessions of a loop."""
+    return [session for key, session in _sessions.items() if key[0] is loop]
+
+
 async def close() -> None:
     """Free every lock of the running event loop, and close its connections.
 
@@ -386,8 +397,7 @@ async def close() -> None:
     A task that is cancelled here leaves no session half closed; calling it again closes those that
     it has not come to.
     """
-    loop = asyncio.get_running_loop()
-    for session in [session for key, session in _sessions.items() if key[0] is loop]:
+    for session in sessions_of(asyncio.get_running_loop()):
         await session.close()
 
 

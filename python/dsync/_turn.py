@@ -12,7 +12,7 @@ class Turn:
         self._owner: dict[str, int] = {}
 
     def take(self) -> bool:
-        """Tell whether the calling thread has it now, unless it had it before."""
+        """Take it if nobody has it; tells whether the calling thread has it now."""
         thread = threading.get_ident()
         return self._owner.setdefault("thread", thread) == thread
 

@@ -101,10 +101,15 @@ def queue_up(server: RedisServer, key: str, works: list[Callable[[], T]]) -> lis
 
 def until_the_keeper_leads() -> None:
     """Wait until nobody has called for so long that the keeper runs the loop."""
+    until(lambda: _leads(a_caller=False), "the keeper leads")
 
-    def leads() -> bool:
-        portal = _portal._portal
-        assert portal is not None
-        return portal._turn.owner is not None and portal._leader is None
 
-    until(leads, "the keeper leads")
+def until_a_caller_leads() -> None:
+    """Wait until a thread that calls runs the loop for all."""
+    until(lambda: _leads(a_caller=True), "a caller leads")
+
+
+def _leads(*, a_caller: bool) -> bool:
+    portal = _portal._portal
+    assert portal is not None
+    return portal._turn.owner is not None and (portal._leader is not None) == a_caller

@@ -1,6 +1,7 @@
 """Ctrl-C, and what other signal handlers raise, end a call of the main thread, and nothing else."""
 
 import os
+import random
 import signal
 import threading
 import time
@@ -11,10 +12,15 @@ from pathlib import Path
 
 import dsync
 import pytest
-from dsync import _portal, sync
+from dsync import sync
 
 from tests.integration.barriers import arrivals
-from tests.integration.blocking import ended, start, until, until_the_keeper_leads
+from tests.integration.blocking import (
+    ended,
+    start,
+    until_a_caller_leads,
+    until_the_keeper_leads,
+)
 from tests.integration.conditions import count_waiting
 from tests.integration.locks import NEVER, holder, queue_length, soon
 from tests.integration.test_lifecycle import STRICT, assert_ended_well
@@ -79,7 +85,7 @@ def prepare(url: str, key: str, role: str) -> Callable[[], object]:
     if role == "follower":
         others.acquire()
         leader = start(others.acquire)
-        until(lambda: _portal._portal and _portal._portal._leader, "a thread leads")
+        until_a_caller_leads()
 
         def end() -> None:
             others.release()
@@ -289,4 +295,50 @@ async def test_no_interrupt_is_lost_and_none_leaves_a_hold(
     assert done["inside"] > 0
     assert done["kept"] == 0
     assert not done["owned"]
+    await assert_ended_well(child)
+
+
+def interrupted_at_random(url: str, key: str, times: int) -> None:
+    """Be interrupted at any moment of a call, while other threads call and take turns to lead."""
+
+    def limit(*_: object) -> None:
+        raise SoftTimeLimit
+
+    def call(lock: sync.DistributedLock) -> None:
+        while not ended_here.is_set():
+            try:
+                with lock:
+                    assert lock.owned()
+            except SoftTimeLimit:
+                pass  # It may come while the main thread works for this one.
+
+    signal.signal(signal.SIGALRM, limit)
+    ended_here = threading.Event()
+    # A lease that outlives the test: what is left behind stays to be seen.
+    others = [start(call, sync.DistributedLock(url, f"{key}-{n}", lease=60)) for n in range(2)]
+    kept = 0
+    chance = random.Random(key)
+    for _ in range(times):
+        lock = sync.DistributedLock(url, key, lease=60)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 1e-3))
+            lock.acquire()
+            while True:
+                time.sleep(0.01)
+        except SoftTimeLimit:
+            pass
+        if lock._async._holds:
+            lock.release()
+        kept += lock.locked()
+    ended_here.set()
+    for other in others:
+        ended(other)
+    say("done", kept=kept)
+
+
+async def test_interrupts_leave_nothing_and_harm_no_other_thread(
+    server: RedisServer, key: str, spawn: Spawn
+) -> None:
+    child = spawn(interrupted_at_random, server.url, key, 500, environment=STRICT)
+    assert (await child.expect("done"))["kept"] == 0
     await assert_ended_well(child)
