@@ -1,19 +1,30 @@
 """Fixtures for all tests: servers, clients, proxies and child processes, closed after the test."""
 
+import asyncio
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.loops import TurnLoop
 from tests.support.processes import Child
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import SentinelGroup
 from tests.support.tls import TlsFiles, make_tls_files
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Choose the loop that a test runs in."""
+    if item.get_closest_marker("by_turns"):
+        return {"by turns": TurnLoop}
+    return {"usual": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Generic, TypeVar
-
-from dsync._pending import Pending
 
 _T = TypeVar("_T")
 
@@ -103,14 +100,6 @@ class Call(Generic[_T]):
         if self._timer is not None:
             self._timer.cancel()
         self._on_done(self)
-
-    def hasten(self, selector: selectors.BaseSelector) -> None:
-        """Take the next replies from the server, if they come before anything else happens.
-
-        :param selector: the loop's
-        """
-        if isinstance(self._awaited, Pending) and isinstance(selector, selectors.EpollSelector):
-            self._awaited.source.receive_soon(selector.fileno())
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits, unless it has ended."""

@@ -168,8 +168,7 @@ class Leased(Primitive):
             session.abandon(hold.operation)
             raise LockLostError(self._lost_text())
         try:
-            pending = session.release(hold.operation)
-            outcome = _core.RELEASED if pending is None else await pending
+            outcome = await session.release(hold.operation)
         except OperationFailedError as failure:
             raise translated(failure, "release", self._key) from None
         if outcome != _core.RELEASED:

@@ -60,10 +60,11 @@ class Links:
         if self._links:
             self._links[channel].flush()
 
-    def receive_soon(self, others: int) -> None:
-        """Take the next replies; see ``Session.receive_soon``."""
-        if self._links:
-            self._links[_core.COMMANDS].receive_soon(others)
+    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
+        """Send, and take the reply; see ``_core.Session.exchange``."""
+        if not self._links:
+            return None
+        return self._links[_core.COMMANDS].exchange(operation, epoll, limit)
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""

@@ -5,16 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Any, Protocol
-
-
-class Source(Protocol):
-    """Where the outcome comes from: the session."""
-
-    loop: asyncio.AbstractEventLoop
-
-    def receive_soon(self, others: int) -> None:
-        """Take what comes for it; see ``Session.receive_soon``."""
+from typing import Any
 
 
 class Pending(asyncio.Future[int]):
@@ -24,11 +15,7 @@ class Pending(asyncio.Future[int]):
     good part of a round trip to a server nearby. Only one task awaits each of these.
     """
 
-    __slots__ = ("_context", "_wakeup", "source")
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(loop=source.loop)
-        self.source = source
+    __slots__ = ("_context", "_wakeup")
 
     def add_done_callback(
         self, fn: Callable[[Any], object], /, *, context: Context | None = None

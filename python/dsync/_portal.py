@@ -17,7 +17,6 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import math
 import os
 import select
 import selectors
@@ -46,8 +45,6 @@ _signals = cast(Any, _signal)
 
 # Seconds without a call after which the keeper takes the turn.
 _KEEPER_DELAY = 0.02
-# Seconds for which calls may do without the loop, which also looks after other things.
-_LOOP_PERIOD = 0.01
 _CLOSE_TIMEOUT = 3.0
 
 
@@ -59,7 +56,6 @@ class Portal:
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._loop.set_exception_handler(self._on_error)
         self._error: BaseException | None = None
-        self._ran = -math.inf  # when the loop has run last
         self._main_thread = threading.main_thread().ident
         self._turn = Turn()
         self._leader: Call[Any] | None = None
@@ -191,17 +187,15 @@ class Portal:
             asyncio._set_running_loop(None)
             self._loop.call_soon(call.begin)
         elif not call.begun:
-            self._hasten(call)
+            self._begin_here(call)
         while not call.done:
             self._run_loop()
 
-    def _hasten(self, call: Call[Any]) -> None:
-        """Begin a call, and end it without the loop, if it takes one command as most do."""
+    def _begin_here(self, call: Call[Any]) -> None:
+        """Take the first step of a call without the loop; most calls need no more."""
         try:
             asyncio._set_running_loop(self._loop)
             call.begin()
-            if time.monotonic() < self._ran + _LOOP_PERIOD:
-                call.hasten(self._selector)
         finally:
             asyncio._set_running_loop(None)
 
@@ -209,7 +203,6 @@ class Portal:
         if self.closed:
             raise exceptions.ConnectionError("dsync was closed")
         self._loop.run_forever()
-        self._ran = time.monotonic()
         error, self._error = self._error, None
         if error is not None:
             raise error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
 from dsync import _core, _lease
+from dsync._idleness import Idleness
 from dsync._links import Links
 from dsync._pending import Pending
 from dsync.errors import OperationFailedError
@@ -65,6 +66,7 @@ class Session:
         )
         self._pending: dict[int, Pending] = {}
         self._links = Links(self, loop, server, self._leases)
+        self._idleness = Idleness(loop)
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
@@ -94,32 +96,39 @@ class Session:
         """Tell whether it belongs to the running loop, and goes on."""
         return not self.closed and self.loop is asyncio.get_running_loop()
 
-    def result_of(self, operation: int) -> Pending:
-        """Give the future outcome of an operation that was just started in the core, and send it.
+    async def result_of(self, operation: int) -> int:
+        """Send an operation that was just started in the core, and give its outcome.
 
-        The future raises OperationFailedError. Cancelling it changes nothing in the core.
+        A cancellation changes nothing in the core.
+
+        :raises OperationFailedError: if it failed
         """
-        pending = self._pending[operation] = Pending(self)
+        # A caller that is alone, in a loop with nothing else to do, needs neither.
+        if not (self._pending or self._dirty or self._events or self._ready):
+            time_left = self._idleness.left()
+            if time_left > 0:
+                outcome = self._links.exchange(operation, self._idleness.epoll, time_left)
+                if outcome is not None:
+                    if self._events:
+                        self._complete()
+                        self._flush_soon()
+                    return outcome
+        pending = self._pending[operation] = Pending(loop=self.loop)
         work = self.core.work()
-        # A caller that is alone need not wait for others.
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
             self._do(work)
         elif work != _core.NO_WORK:
             self._flush_soon()
-        return pending
+        return await pending
 
-    def release(self, operation: int) -> Pending | None:
-        """Free what an operation holds; gives the future outcome, as `result_of`.
-
-        None is that it has been freed, and a waiter of this loop has it.
-        """
+    async def release(self, operation: int) -> int:
+        """Free what an operation holds; gives the outcome, as `result_of`."""
         try:
-            if not self.core.release(operation):
-                return self.result_of(operation)
+            inherited = self.core.release(operation)
         finally:
             if self._events:
                 self.deliver()
-        return None
+        return _core.RELEASED if inherited else await self.result_of(operation)
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""
@@ -287,16 +296,6 @@ class Session:
         finally:
             if self._dirty:
                 self._do(self.core.work())
-
-    def receive_soon(self, others: int) -> None:
-        """Take the next replies past the loop, if they come before anything else happens there.
-
-        For the thread that could run the loop instead, which takes longer.
-
-        :param others: a descriptor that is readable when something happens
-        """
-        if not self._dirty:  # Else something leaves only when the loop runs.
-            self._links.receive_soon(others)
 
     def fail_all(self, error: OperationFailedError) -> None:
         """Fail every caller."""

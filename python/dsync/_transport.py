@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from dsync import _core
-
-_SOON = 5  # milliseconds
 
 
 class StreamReceiver(Protocol):
@@ -77,8 +74,9 @@ class StreamLink(asyncio.BufferedProtocol):
         self._writing = False
         self._receiver.link_drained()
 
-    def receive_soon(self, others: int) -> None:
+    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
         """Do nothing: what has arrived may wait inside the transport."""
+        return None
 
     def close(self) -> None:
         """Send what is left, then end the connection."""
@@ -129,7 +127,6 @@ class SocketLink:
         self._loop = asyncio.get_running_loop()
         self._writing = False  # the socket has no room now
         self._closing = False  # to be closed when everything is sent
-        self._poll: select.poll | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def start(self) -> None:
@@ -158,14 +155,11 @@ class SocketLink:
         elif not sent and not was_writing:
             self._loop.add_writer(self._socket.fileno(), self._send)
 
-    def receive_soon(self, others: int) -> None:
-        """Take what comes soon, unless ``others``, a descriptor, is readable before."""
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._socket, select.POLLIN)
-            self._poll.register(others, select.POLLIN)
-        if (self._socket.fileno(), select.POLLIN) in self._poll.poll(_SOON):
-            self._receiver.link_readable(self)
+    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
+        """Send, and take the reply; see ``_core.Session.exchange``."""
+        if self._writing:
+            return None
+        return self._core.exchange(operation, self._socket.fileno(), epoll, limit)
 
     def close(self) -> None:
         """Send what is left, then end the connection."""

@@ -1,5 +1,6 @@
 #include "bindings/session.h"
 
+#include <pybind11/stl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -61,6 +62,22 @@ bool Session::receive(std::size_t channel, int fd) {
   throw py::error_already_set();
 }
 
+std::optional<std::int64_t> Session::exchange(std::uint64_t operation, int fd, int epoll,
+                                              double limit) {
+  auto& output = core_->client().output(Channel::kCommands);
+  // What is broken stays so, and whoever uses the link next is told.
+  if (work() != static_cast<int>(Work::kSend) || !driver::send_some(fd, output)) return {};
+  if (!output.empty() || !is_answered(fd, epoll, to_duration(limit))) return {};
+  const auto bytes = driver::receive_some(fd, buffers_.front().bytes);
+  if (!bytes) return {};
+  return received(Channel::kCommands, *bytes, operation);
+}
+
+bool Session::is_answered(int fd, int epoll, base::Duration limit) {
+  const py::gil_scoped_release others_run;
+  return reply_wait_.only_readable(epoll, fd, limit);
+}
+
 bool Session::send(std::size_t channel, int fd) {
   auto& output = core_->client().output(to_channel(channel));
   if (!output.empty() && !driver::send_some(fd, output)) {
@@ -70,11 +87,13 @@ bool Session::send(std::size_t channel, int fd) {
   return output.empty();
 }
 
-void Session::received(Channel channel, std::span<const char> bytes) {
+std::optional<std::int64_t> Session::received(Channel channel, std::span<const char> bytes,
+                                              std::uint64_t asked) {
   core_->received(channel, bytes, now());
-  put_events();
+  const auto result = put_events(asked);
   // An answer may bring a deadline of its own: when to ask again.
   if (core_->deadline() < announced_) put(0, static_cast<int>(LinkEvent::kOutput));
+  return result;
 }
 
 void Session::tick() {
@@ -87,12 +106,17 @@ void Session::put(std::uint64_t operation, std::int64_t number, const base::Erro
   append_(event(operation, number, error));
 }
 
-void Session::put_events() {
+std::optional<std::int64_t> Session::put_events(std::uint64_t asked) {
+  std::optional<std::int64_t> result;
   for (const auto& completion : core_->machine().take_completions()) {
     const bool failed = completion.outcome == Outcome::kFailed;
     const bool answer = completion.outcome == Outcome::kNumber;
-    put(completion.id, answer ? completion.number : static_cast<std::int64_t>(completion.outcome),
-        failed ? &completion.error : nullptr);
+    const auto number = answer ? completion.number : static_cast<std::int64_t>(completion.outcome);
+    if (completion.id == asked && !failed) {
+      result = number;
+    } else {
+      put(completion.id, number, failed ? &completion.error : nullptr);
+    }
   }
   // After the grants, since what was granted may be lost by the time that it is told.
   for (const auto id : core_->machine().take_losses()) {
@@ -105,6 +129,7 @@ void Session::put_events() {
   if (!core_->client().output(Channel::kCommands).empty()) {
     put(0, static_cast<int>(LinkEvent::kOutput));
   }
+  return result;
 }
 
 double Session::due_in() {
@@ -282,6 +307,7 @@ void bind_session(py::module_& module) {
       .def("received", py::overload_cast<std::size_t, std::size_t>(&Session::received))
       .def("receive", &Session::receive)
       .def("send", &Session::send)
+      .def("exchange", &Session::exchange)
       .def("tick", &Session::tick)
       .def("due_in", &Session::due_in)
       .def("work", &Session::work)

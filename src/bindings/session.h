@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "bindings/leases.h"
 #include "bindings/receive_buffer.h"
 #include "client/client.h"
+#include "driver/reply_wait.h"
 #include "primitives/lease_table.h"
 #include "primitives/operation.h"
 #include "primitives/session.h"
@@ -39,6 +41,10 @@ class Session {
   // Both raise OSError where the connection is broken.
   bool receive(std::size_t channel, int fd);  // false: the server has ended it
   bool send(std::size_t channel, int fd);     // whether everything was sent
+  // Sends the commands of a caller that is alone, and takes what comes, if that is within `limit`
+  // seconds and before anything else that `epoll` watches. Gives the outcome of `operation`; none
+  // where the loop is to go on with it.
+  std::optional<std::int64_t> exchange(std::uint64_t operation, int fd, int epoll, double limit);
   void tick();
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
@@ -87,8 +93,11 @@ class Session {
 
  private:
   void put(std::uint64_t operation, std::int64_t number, const base::Error* error = nullptr);
-  void put_events();
-  void received(client::Channel channel, std::span<const char> bytes);
+  // Gives the outcome of `asked` instead of telling it, unless it failed.
+  std::optional<std::int64_t> put_events(std::uint64_t asked = 0);
+  bool is_answered(int fd, int epoll, base::Duration limit);
+  std::optional<std::int64_t> received(client::Channel channel, std::span<const char> bytes,
+                                       std::uint64_t asked = 0);
   std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
                      double poll_delay);
   std::uint64_t ask(primitives::Question question);
@@ -99,6 +108,7 @@ class Session {
   py::object append_;
   base::Time announced_ = base::kNever;  // what due_in() told last
   std::array<ReceiveBuffer, 2> buffers_;
+  driver::ReplyWait reply_wait_;
 };
 
 void bind_session(py::module_& module);

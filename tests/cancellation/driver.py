@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import Any
 
+from tests.support.loops import TurnLoop
+
 Hook = Callable[[], None]
 
 
@@ -24,7 +26,7 @@ class Moment(Enum):
         return self in (Moment.BEFORE, Moment.AFTER)
 
 
-class TurnLoop(asyncio.SelectorEventLoop):
+class HookedLoop(TurnLoop):
     """Calls a hook in each turn, before and after the callbacks of the turn's events are queued.
 
     What a hook gives to `call_soon` runs in that very turn, and thus directly before or after them.
@@ -58,7 +60,7 @@ class Steps:
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         if self._moment.by_turns:
-            assert isinstance(loop, TurnLoop)
+            assert isinstance(loop, HookedLoop)
             name = self._moment.name.lower()
             setattr(loop, name, lambda: loop.call_soon(self._on_turn))
             try:

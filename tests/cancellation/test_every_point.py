@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.cancellation import close_cases, condition_cases, leased_cases, meeting_cases
-from tests.cancellation.driver import Moment, TurnLoop
+from tests.cancellation.driver import HookedLoop, Moment
 from tests.cancellation.registry import CASES, Case, public_coroutines
 from tests.cancellation.stage import Stage, World
 from tests.support.proxy import Proxy
@@ -44,7 +44,7 @@ RUNS = [
 def test_cancelled_at_every_place(
     server: RedisServer, shared_proxy: Proxy, key: str, case: Case, moment: Moment
 ) -> None:
-    with asyncio.Runner(loop_factory=TurnLoop) as runner:
+    with asyncio.Runner(loop_factory=HookedLoop) as runner:
         world = World(server, shared_proxy, key)
         places, points = runner.run(explore(case, moment, world))
     print(f"{case.name}: {places} places, {points} awaits")

@@ -1,0 +1,33 @@
+"""Tells for how long an event loop has nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import Any
+
+# Seconds; a reply that takes longer is waited for with a turn of the loop.
+_LONGEST = 0.005
+
+
+class Idleness:
+    """A look into asyncio's own loops; nothing is known of others, as uvloop's."""
+
+    __slots__ = ("_loop", "epoll")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        selector = getattr(loop, "_selector", None)
+        known = isinstance(loop, asyncio.SelectorEventLoop) and isinstance(
+            selector, selectors.EpollSelector
+        )
+        self._loop: Any = loop if known else None
+        # What the loop would wait with.
+        self.epoll = selector.fileno() if isinstance(selector, selectors.EpollSelector) else -1
+
+    def left(self) -> float:
+        """Give the seconds, at most 0.005, until something is due; something may happen before."""
+        loop = self._loop
+        if loop is None or loop._ready or loop._stopping:
+            return 0.0
+        timers = loop._scheduled
+        return min(timers[0].when() - loop.time(), _LONGEST) if timers else _LONGEST

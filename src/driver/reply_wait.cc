@@ -1,0 +1,48 @@
+#include "driver/reply_wait.h"
+
+#include <sched.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+
+#include "driver/clock.h"
+
+namespace dsync::driver {
+namespace {
+
+// Longer than a round trip within a machine or a rack takes.
+constexpr base::Duration kLongestSpin = std::chrono::microseconds(150);
+constexpr int kSmoothing = 8;
+
+}  // namespace
+
+bool ReplyWait::only_readable(int epoll, int socket, base::Duration limit) {
+  const auto start = now();
+  const auto spin = usual_ <= kLongestSpin ? kLongestSpin : base::Duration();
+  std::array<epoll_event, 2> ready{};
+  int count = 0;
+  auto passed = base::Duration();
+  while (true) {
+    count = epoll_wait(epoll, ready.data(), ready.size(), 0);
+    passed = now() - start;
+    if (count != 0 || passed >= std::min(spin, limit)) break;
+    sched_yield();  // only time that nobody else has a use for
+  }
+  const auto left = std::chrono::floor<std::chrono::milliseconds>(limit - passed);
+  if (count == 0 && left.count() > 0) {
+    count = epoll_wait(epoll, ready.data(), ready.size(), static_cast<int>(left.count()));
+    passed = now() - start;
+  }
+  const bool answered = count == 1 && ready.front().data.fd == socket;
+  if (answered) {
+    learn(passed);
+  } else if (count == 0 && passed >= kLongestSpin) {
+    learn(std::max(passed, 2 * kLongestSpin));  // it takes longer still
+  }
+  return answered;
+}
+
+void ReplyWait::learn(base::Duration time) { usual_ += (time - usual_) / kSmoothing; }
+
+}  // namespace dsync::driver

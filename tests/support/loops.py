@@ -1,0 +1,16 @@
+"""Loops without epoll: who is alone there waits as all others do, by turns of the loop."""
+
+import asyncio
+import selectors
+
+import pytest
+
+# For tests whose places are turns of the loop.
+by_turns = pytest.mark.by_turns
+
+
+class TurnLoop(asyncio.SelectorEventLoop):
+    """Asyncio's own, with another selector."""
+
+    def __init__(self) -> None:
+        super().__init__(selectors.PollSelector())
