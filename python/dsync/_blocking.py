@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 from dsync._checks import check_seconds
 from dsync._leased import Leased
@@ -18,6 +18,7 @@ from dsync.condition import DistributedCondition
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 _P = TypeVar("_P", bound=Primitive)
 _A = TypeVar("_A", bound=Leased | DistributedCondition)
 _L = TypeVar("_L", bound=Leased)
@@ -94,7 +95,7 @@ class Acquirable(Blocking[_A]):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        run(self._async.__aexit__, exc_type, exc, tb)
+        self._releasing(self._async.__aexit__, exc_type, exc, tb)
 
     def _acquiring(self, call: Callable[[], _T]) -> _T:
         """Make a call that acquires, and give it back if the call is interrupted after that.
@@ -108,6 +109,18 @@ class Acquirable(Blocking[_A]):
         except BaseException:
             if leased._holds is not before:
                 run(leased._give_back, before)
+            raise
+
+    def _releasing(self, call: Callable[[*_Ts], Coroutine[Any, Any, None]], *args: *_Ts) -> None:
+        """Make a call that gives back, and do it all the same if the call is interrupted."""
+        leased = self._leased()
+        before = leased._holds
+        try:
+            run(call, *args)
+        except ValueError:
+            raise  # It was refused, and is held still.
+        except BaseException:
+            run(leased._finish_release, before)
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from threading import Lock
@@ -24,7 +25,7 @@ class Call(Generic[_T]):
     __slots__ = (
         "_awaited",
         "_cancelling",
-        "_coroutine",
+        "_coroutines",
         "_error",
         "_expired",
         "_function",
@@ -47,7 +48,7 @@ class Call(Generic[_T]):
     ) -> None:
         self._loop = loop
         self._function = function
-        self._coroutine: Coroutine[Any, Any, _T] | None = None
+        self._coroutines: list[Coroutine[Any, Any, _T]] = []  # at most one
         self._timeout = timeout
         self._on_done = on_done
         self._awaited: asyncio.Future[Any] | None = None
@@ -75,13 +76,16 @@ class Call(Generic[_T]):
             return  # What it has waited for was given up, see `interrupt`.
         try:
             self._awaited = None
-            if self._coroutine is None:
-                self._coroutine = self._function()
+            if not self._coroutines:
+                # In one step, so that no exception of a signal handler comes between making it and
+                # having it.
+                self._coroutines.extend(map(operator.call, (self._function,)))
+            (coroutine,) = self._coroutines
             if self._cancelling:
                 self._cancelling = False
-                future = self._coroutine.throw(asyncio.CancelledError())
+                future = coroutine.throw(asyncio.CancelledError())
             else:
-                future = self._coroutine.send(None)
+                future = coroutine.send(None)
             future._asyncio_future_blocking = False
             future.add_done_callback(self._step)
             self._awaited = future
@@ -91,8 +95,8 @@ class Call(Generic[_T]):
         except BaseException as error:
             self._error = error
             # Where it was not the coroutine but a signal handler that raised.
-            if self._coroutine is not None:
-                self._coroutine.close()
+            for coroutine in self._coroutines:
+                coroutine.close()
         self._end()
 
     def _end(self) -> None:

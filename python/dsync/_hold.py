@@ -56,6 +56,14 @@ class Hold:
         return isinstance(self.owner, asyncio.Task) and self.owner.uncancel() <= self._cancelling
 
 
+def latest(holds: tuple[Hold, ...]) -> Hold | None:
+    """Give the latest hold of the running task or thread, or else the latest of all."""
+    if len(holds) > 1:
+        owner = current_owner()
+        return next((hold for hold in reversed(holds) if hold.owner == owner), holds[-1])
+    return holds[0] if holds else None
+
+
 def call_on_lost(
     callback: Callable[[_T], Awaitable[None] | None],
     subject: _T,

@@ -12,7 +12,7 @@ from weakref import ref
 
 from dsync import _core
 from dsync._checks import check_seconds, migration_window_of
-from dsync._hold import Hold, LossEvent, call_on_lost, current_owner
+from dsync._hold import Hold, LossEvent, call_on_lost, current_owner, latest
 from dsync._primitive import Primitive
 from dsync._session import Session
 from dsync.errors import LockLostError, OperationFailedError, translated
@@ -221,8 +221,17 @@ class Leased(Primitive):
         owner = current_owner()
         for hold in self._holds:
             if hold.owner == owner and hold not in before:
-                self._drop(hold.operation)
-                hold.session.abandon(hold.operation)
+                self._abandon(hold)
+
+    async def _finish_release(self, before: tuple[Hold, ...]) -> None:
+        """Give back what this thread has begun to give back."""
+        hold = latest(before)
+        if hold is not None:
+            self._abandon(hold)
+
+    def _abandon(self, hold: Hold) -> None:
+        self._drop(hold.operation)
+        hold.session.abandon(hold.operation)
 
     # ---- state ----
 
@@ -285,12 +294,7 @@ class Leased(Primitive):
     # ---- helpers ----
 
     def _find(self) -> Hold | None:
-        """Give the latest hold of the running task or thread, or else the latest of all."""
-        holds = self._holds
-        if len(holds) > 1:
-            owner = current_owner()
-            return next((hold for hold in reversed(holds) if hold.owner == owner), holds[-1])
-        return holds[0] if holds else None
+        return latest(self._holds)
 
     def _current(self, what: str) -> Hold:
         hold = self._find()

@@ -35,6 +35,10 @@ class Owner(Protocol):
     def flush(self) -> None: ...
 
 
+class _Unreachable(Exception):
+    """Nobody tells where the server is, or how to log in."""
+
+
 class Links:
     """Keeps the connections up while the core wants them."""
 
@@ -136,6 +140,10 @@ class Links:
                     self._owner.fail_all(error)
                     return
                 except Exception as error:
+                    known = (_Unreachable, ValueError, type(self._server.unreachable("")))
+                    if not isinstance(error, known):
+                        # No host name that cannot be: a signal handler has raised it.
+                        self._loop.call_exception_handler({"exception": error, "message": "signal"})
                     core.give_up(str(error))
                     self._owner.deliver()
                 if not core.wants_link(True):
@@ -154,8 +162,7 @@ class Links:
         self._healthy = healthy = self._loop.create_future()
         try:
             async with asyncio.timeout(self._server.connect_timeout):
-                login = await self._server.login()
-                address = await self._server.address()
+                login, address = await self._login_and_address()
                 # Before the first grant, which may be the last that this loop does for a while.
                 self._leases.reachable_at(address, login)
                 await self._connect(address, login)
@@ -171,6 +178,15 @@ class Links:
             raise self._judged(error) from None
         finally:
             self._healthy = None
+
+    async def _login_and_address(self) -> tuple[_core.Login, tuple[str, int]]:
+        try:
+            return await self._server.login(), await self._server.address()
+        except (OSError, exceptions.ConnectionError, type(self._server.unreachable(""))):
+            raise
+        except Exception as error:
+            # Credential providers raise what they like.
+            raise _Unreachable(str(error)) from error
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
         self._links = await self._opened_together(address)

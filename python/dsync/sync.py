@@ -109,7 +109,7 @@ class DistributedLock(BlockingLeased[dsync.lock.DistributedLock]):
 
         :raises RuntimeError: if this object does not hold the lock; LockLostError if it has lost it
         """
-        run(self._async.release)
+        self._releasing(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""
@@ -162,7 +162,7 @@ class DistributedSemaphore(BlockingLeased[dsync.semaphore.DistributedSemaphore])
 
         :raises LockLostError: if the lease of the permit has ended before
         """
-        run(self._async.release)
+        self._releasing(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether all slots are taken."""
@@ -216,7 +216,7 @@ class DistributedCondition(Acquirable[dsync.condition.DistributedCondition]):
 
     def release(self) -> None:
         """Free the lock; see ``DistributedLock.release``."""
-        run(self._async.release)
+        self._releasing(self._async.release)
 
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""

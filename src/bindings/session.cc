@@ -74,8 +74,12 @@ std::optional<std::int64_t> Session::exchange(std::uint64_t operation, int fd, i
 }
 
 bool Session::is_answered(int fd, int epoll, base::Duration limit) {
-  const py::gil_scoped_release others_run;
-  return reply_wait_.only_readable(epoll, fd, limit);
+  // No py::gil_scoped_release: an interpreter that ends lets no daemon thread have the GIL again,
+  // but ends it just there, and no destructor may throw.
+  auto* const thread = PyEval_SaveThread();
+  const bool answered = reply_wait_.only_readable(epoll, fd, limit);
+  PyEval_RestoreThread(thread);
+  return answered;
 }
 
 bool Session::send(std::size_t channel, int fd) {
