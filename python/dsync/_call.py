@@ -127,6 +127,11 @@ class Call(Generic[_T]):
         self._expired = True
         self.cancel()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by an exception."""
+        return self._error is not None
+
     def outcome(self) -> _T:
         """Give the result of the coroutine, or raise its error.
 

@@ -139,11 +139,11 @@ class Server:
         # A copy, because its backoff counts, and clients share it.
         await copy.deepcopy(self.retry).call_with_retry(attempt, failed)
 
-    def unreachable(self, text: str) -> Exception:
-        """Build the error that the retry settings of this client count as worth another attempt."""
+    @property
+    def connection_error(self) -> type[Exception]:
+        """The error that the retry settings of this client count as worth another attempt."""
         package = type(self.retry).__module__.partition(".")[0]
-        error = cast(type[Exception], sys.modules[f"{package}.exceptions"].ConnectionError)
-        return error(text)
+        return cast(type[Exception], sys.modules[f"{package}.exceptions"].ConnectionError)
 
 
 _by_client: WeakKeyDictionary[object, Server] = WeakKeyDictionary()

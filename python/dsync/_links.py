@@ -49,6 +49,7 @@ class Links:
         self._loop = loop
         self._server = server
         self._leases = leases
+        self._connection_error = server.connection_error
         self._links: tuple[Link, ...] = ()
         self._opening: asyncio.Task[None] | None = None
         # While an attempt to connect goes on: its end, with the error if there was one.
@@ -72,8 +73,9 @@ class Links:
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""
-        if self._opening is None:
+        if self._opening is None or self._opening.done():
             self._opening = self._loop.create_task(self._open(), name="dsync-connect")
+            self._opening.add_done_callback(self._opened)
 
     # ---- what the links and the core tell ----
 
@@ -130,33 +132,35 @@ class Links:
     async def _open(self) -> None:
         core = self._owner.core
         failures = 0
-        try:
-            while not self._owner.closed and core.wants_link(False):
-                try:
-                    await self._server.retrying(self._attempt, self._attempt_failed)
-                    return
-                except OperationFailedError as error:
-                    # Another attempt would not end better.
-                    self._owner.fail_all(error)
-                    return
-                except Exception as error:
-                    known = (_Unreachable, ValueError, type(self._server.unreachable("")))
-                    if not isinstance(error, known):
-                        # No host name that cannot be: a signal handler has raised it.
-                        self._loop.call_exception_handler({"exception": error, "message": "signal"})
-                    core.give_up(str(error))
-                    self._owner.deliver()
-                if not core.wants_link(True):
-                    return
-                # Only callers with a timeout of their own wait now.
-                failures += 1
-                limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
-                await asyncio.sleep(limit * random.uniform(0.5, 1))
-        finally:
-            self._opening = None
-            if not self._owner.closed and core.wants_link(True):
-                # Somebody has cancelled this task, but not those who need it.
-                self._loop.call_soon(self._flush)
+        while not self._owner.closed and core.wants_link(False):
+            try:
+                await self._server.retrying(self._attempt, self._attempt_failed)
+                return
+            except OperationFailedError as error:
+                # Another attempt would not end better.
+                self._owner.fail_all(error)
+                return
+            # A ValueError is an impossible host name.
+            except (_Unreachable, ValueError, self._connection_error) as error:
+                core.give_up(str(error))
+                self._owner.deliver()
+            if not core.wants_link(True):
+                return
+            # Only callers with a timeout of their own wait now.
+            failures += 1
+            limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
+            await asyncio.sleep(limit * random.uniform(0.5, 1))
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._opening = None
+        error = None if opening.cancelled() else opening.exception()
+        if error is not None:
+            # It is of a signal handler, and whoever it is for hears of it only here.
+            context = {"message": "dsync was interrupted", "exception": error, "task": opening}
+            self._loop.call_exception_handler(context)
+        if not self._owner.closed and self._owner.core.wants_link(True):
+            # Somebody has ended this task, but not those who need it.
+            self._loop.call_later(random.uniform(0, 0.05), self._flush)
 
     async def _attempt(self) -> None:
         self._healthy = healthy = self._loop.create_future()
@@ -182,10 +186,12 @@ class Links:
     async def _login_and_address(self) -> tuple[_core.Login, tuple[str, int]]:
         try:
             return await self._server.login(), await self._server.address()
-        except (OSError, exceptions.ConnectionError, type(self._server.unreachable(""))):
+        except (OSError, exceptions.ConnectionError, self._connection_error):
             raise
         except Exception as error:
-            # Credential providers raise what they like.
+            if self._server.credential_provider is None and self._server.sentinel is None:
+                raise
+            # They raise what they like.
             raise _Unreachable(str(error)) from error
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
@@ -227,9 +233,9 @@ class Links:
         if isinstance(error, OperationFailedError):
             if error.kind in (_core.AUTHENTICATION_ERROR, _core.SERVER_ERROR):
                 return error
-            return self._server.unreachable(error.text)
+            return self._connection_error(error.text)
         if isinstance(error, (OSError, TimeoutError, exceptions.ConnectionError)):
-            return self._server.unreachable(str(error) or "no answer in time")
+            return self._connection_error(str(error) or "no answer in time")
         return error
 
     # ---- end ----

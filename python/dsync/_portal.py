@@ -136,6 +136,8 @@ class Portal:
         try:
             try:
                 self._finish(call)
+                if call.failed:  # Perhaps by an exception of a signal handler, amid what all share.
+                    self._loop.call_soon_threadsafe(self._recover, call)
             except BaseException:
                 # From a signal handler, at any line. If another comes, the keeper does the rest.
                 self._loop.call_soon_threadsafe(self._recover, call)

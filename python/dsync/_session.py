@@ -103,7 +103,7 @@ class Session:
 
         :raises OperationFailedError: if it failed
         """
-        # A caller that is alone, in a loop with nothing else to do, needs neither.
+        # Who is alone in a loop with nothing else to do needs no future, and no turn of the loop.
         if not (self._pending or self._dirty or self._events or self._ready):
             time_left = self._idleness.left()
             if time_left > 0:

@@ -29,6 +29,14 @@ Where = Callable[[str, str, str, int], None]
 PACKAGE = str(Path(dsync.__file__ or "").parent)
 
 
+def is_destruction(frame: FrameType | None) -> bool:
+    """Tell whether a frame is part of what Python itself calls, and drops the exceptions of."""
+    callbacks = ("__del__", "_lifetime", "_on_loop_closed")
+    while frame is not None and frame.f_code.co_name not in callbacks:
+        frame = frame.f_back
+    return frame is not None
+
+
 class AtLine:
     """Does something once: before the n-th line of the package that this thread runs."""
 
@@ -45,13 +53,12 @@ class AtLine:
         sys.settrace(None)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        # What is raised in a destructor Python itself drops.
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE) or code.co_name == "__del__":
+        if not code.co_filename.startswith(PACKAGE):
             return None
         if event == "line":
             self._left -= 1
-            if self._left == 0:
+            if self._left <= 0 and not self.place and not is_destruction(frame):
                 self.place = f"{Path(code.co_filename).name}:{frame.f_lineno}"
                 self._action()
         return self._trace
@@ -94,7 +101,7 @@ async def test_a_call_at_any_line_of_another_is_answered_or_refused(
 
 
 def interrupt_at_each_line(url: str, key: str, what: str, number: int) -> None:
-    """Let a signal handler raise at each line of a call."""
+    """Let a signal handler raise at each line of a call; the first one makes the connections."""
 
     def limit(*_: object) -> None:
         raise SoftTimeLimit
@@ -108,12 +115,14 @@ def interrupt_at_each_line(url: str, key: str, what: str, number: int) -> None:
         turn += 1
         faulthandler.dump_traceback_later(5, exit=True)
         lock = sync.DistributedLock(url, key, lease=60)
+        if what == "first acquire":
+            sync.close()
         if what == "release":
             lock.acquire()
         line = AtLine(turn, lambda: signal.raise_signal(number))
         try:
             with line:
-                getattr(lock, what)()
+                lock.release() if what == "release" else lock.acquire()
             if line.place:
                 lost.append(line.place)
         except (SoftTimeLimit, KeyboardInterrupt):
@@ -150,17 +159,19 @@ def interrupt_inside_a_loop(url: str, key: str, what: str, number: int) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("what", ["acquire", "release"])
+WHERE: list[tuple[Where, str, list[str]]] = [
+    (interrupt_at_each_line, "SIGINT", ["first acquire", "acquire", "release"]),
+    (interrupt_at_each_line, "SIGALRM", ["first acquire", "acquire", "release"]),
+    # The thread that leads has made the connections.
+    (interrupt_a_follower, "SIGINT", ["acquire", "release"]),
+    (interrupt_a_follower, "SIGALRM", ["acquire", "release"]),
+    # There asyncio has SIGINT.
+    (interrupt_inside_a_loop, "SIGALRM", ["first acquire", "acquire", "release"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("where", "how"),
-    [
-        (interrupt_at_each_line, "SIGINT"),
-        (interrupt_at_each_line, "SIGALRM"),
-        (interrupt_a_follower, "SIGINT"),
-        (interrupt_a_follower, "SIGALRM"),
-        # There asyncio has SIGINT.
-        (interrupt_inside_a_loop, "SIGALRM"),
-    ],
+    ("where", "how", "what"), [(where, how, what) for where, how, calls in WHERE for what in calls]
 )
 async def test_an_interrupt_at_any_line_is_raised_and_leaves_nothing(
     server: RedisServer, key: str, spawn: Spawn, where: Where, how: str, what: str

@@ -338,6 +338,6 @@ def interrupted_at_random(url: str, key: str, times: int) -> None:
 async def test_interrupts_leave_nothing_and_harm_no_other_thread(
     server: RedisServer, key: str, spawn: Spawn
 ) -> None:
-    child = spawn(interrupted_at_random, server.url, key, 500, environment=STRICT)
+    child = spawn(interrupted_at_random, server.url, key, 200, environment=STRICT)
     assert (await child.expect("done"))["kept"] == 0
     await assert_ended_well(child)
