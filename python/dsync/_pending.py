@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any
+
+
+class Known:
+    """An outcome that is there already, to be awaited all the same."""
+
+    __slots__ = ("_outcome",)
+
+    def __init__(self, outcome: int) -> None:
+        self._outcome = outcome
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return self._outcome
+        yield  # what makes it a generator
 
 
 class Pending(asyncio.Future[int]):

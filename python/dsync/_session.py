@@ -13,14 +13,14 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
 from dsync import _core, _lease
 from dsync._idleness import Idleness
 from dsync._links import Links
-from dsync._pending import Pending
+from dsync._pending import Known, Pending
 from dsync.errors import OperationFailedError
 
 if TYPE_CHECKING:
@@ -96,12 +96,10 @@ class Session:
         """Tell whether it belongs to the running loop, and goes on."""
         return not self.closed and self.loop is asyncio.get_running_loop()
 
-    async def result_of(self, operation: int) -> int:
-        """Send an operation that was just started in the core, and give its outcome.
+    def result_of(self, operation: int) -> Awaitable[int]:
+        """Send an operation that was just started in the core, and give its outcome to be awaited.
 
-        A cancellation changes nothing in the core.
-
-        :raises OperationFailedError: if it failed
+        That raises OperationFailedError. Cancelling it changes nothing in the core.
         """
         # Who is alone in a loop with nothing else to do needs no future, and no turn of the loop.
         if not (self._pending or self._dirty or self._events or self._ready):
@@ -112,23 +110,23 @@ class Session:
                     if self._events:
                         self._complete()
                         self._flush_soon()
-                    return outcome
+                    return Known(outcome)
         pending = self._pending[operation] = Pending(loop=self.loop)
         work = self.core.work()
         if len(self._pending) == 1 and not self._dirty and not self._delivering:
             self._do(work)
         elif work != _core.NO_WORK:
             self._flush_soon()
-        return await pending
+        return pending
 
-    async def release(self, operation: int) -> int:
+    def release(self, operation: int) -> Awaitable[int]:
         """Free what an operation holds; gives the outcome, as `result_of`."""
         try:
             inherited = self.core.release(operation)
         finally:
             if self._events:
                 self.deliver()
-        return _core.RELEASED if inherited else await self.result_of(operation)
+        return Known(_core.RELEASED) if inherited else self.result_of(operation)
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""
