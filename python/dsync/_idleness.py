@@ -17,12 +17,13 @@ class Idleness:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         selector = getattr(loop, "_selector", None)
-        known = isinstance(loop, asyncio.SelectorEventLoop) and isinstance(
-            selector, selectors.EpollSelector
-        )
-        self._loop: Any = loop if known else None
-        # What the loop would wait with.
-        self.epoll = selector.fileno() if isinstance(selector, selectors.EpollSelector) else -1
+        self._loop: Any = None
+        self.epoll = -1  # what the loop would wait with
+        if isinstance(selector, selectors.EpollSelector) and all(
+            hasattr(loop, name) for name in ("_ready", "_scheduled", "_stopping")
+        ):
+            self._loop = loop
+            self.epoll = selector.fileno()
 
     def left(self) -> float:
         """Give the seconds, at most 0.005, until something is due; something may happen before."""
