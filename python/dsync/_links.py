@@ -35,10 +35,6 @@ class Owner(Protocol):
     def flush(self) -> None: ...
 
 
-class _Unreachable(Exception):
-    """Nobody tells where the server is, or how to log in."""
-
-
 class Links:
     """Keeps the connections up while the core wants them."""
 
@@ -140,8 +136,9 @@ class Links:
                 # Another attempt would not end better.
                 self._owner.fail_all(error)
                 return
-            # A ValueError is an impossible host name.
-            except (_Unreachable, ValueError, self._connection_error) as error:
+            except Exception as error:
+                if not self._is_expected(error):
+                    raise
                 core.give_up(str(error))
                 self._owner.deliver()
             if not core.wants_link(True):
@@ -151,13 +148,21 @@ class Links:
             limit = min(0.05 * 2.0 ** min(failures, 10), _LONGEST_PAUSE)
             await asyncio.sleep(limit * random.uniform(0.5, 1))
 
+    def _is_expected(self, error: Exception) -> bool:
+        """Tell whether an attempt to connect may have raised it; else a signal handler has."""
+        if self._server.credential_provider is not None or self._server.sentinel is not None:
+            return True  # They raise what they like.
+        # A ValueError is an impossible host name.
+        return isinstance(error, (ValueError, self._connection_error))
+
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._opening = None
-        error = None if opening.cancelled() else opening.exception()
-        if error is not None:
-            # It is of a signal handler, and whoever it is for hears of it only here.
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            # Whoever it is for hears of it only here; the others are not left to wait for ever.
             context = {"message": "dsync was interrupted", "exception": error, "task": opening}
             self._loop.call_exception_handler(context)
+            self._owner.core.give_up(str(error))
+            self._owner.deliver()
         if not self._owner.closed and self._owner.core.wants_link(True):
             # Somebody has ended this task, but not those who need it.
             self._loop.call_later(random.uniform(0, 0.05), self._flush)
@@ -166,7 +171,8 @@ class Links:
         self._healthy = healthy = self._loop.create_future()
         try:
             async with asyncio.timeout(self._server.connect_timeout):
-                login, address = await self._login_and_address()
+                login = await self._server.login()
+                address = await self._server.address()
                 # Before the first grant, which may be the last that this loop does for a while.
                 self._leases.reachable_at(address, login)
                 await self._connect(address, login)
@@ -182,17 +188,6 @@ class Links:
             raise self._judged(error) from None
         finally:
             self._healthy = None
-
-    async def _login_and_address(self) -> tuple[_core.Login, tuple[str, int]]:
-        try:
-            return await self._server.login(), await self._server.address()
-        except (OSError, exceptions.ConnectionError, self._connection_error):
-            raise
-        except Exception as error:
-            if self._server.credential_provider is None and self._server.sentinel is None:
-                raise
-            # They raise what they like.
-            raise _Unreachable(str(error)) from error
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
         self._links = await self._opened_together(address)

@@ -137,10 +137,10 @@ class Portal:
             try:
                 self._finish(call)
                 if call.failed:  # Perhaps by an exception of a signal handler, amid what all share.
-                    self._loop.call_soon_threadsafe(self._recover, call)
+                    self._recover_soon(call)
             except BaseException:
                 # From a signal handler, at any line. If another comes, the keeper does the rest.
-                self._loop.call_soon_threadsafe(self._recover, call)
+                self._recover_soon(call)
                 self._finish(call)
                 raise
         finally:
@@ -155,6 +155,10 @@ class Portal:
             self._lead(call)
         else:
             self._follow(call)
+
+    def _recover_soon(self, interrupted: Call[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop is closed, and nothing left to go on.
+            self._loop.call_soon_threadsafe(self._recover, interrupted)
 
     def _recover(self, interrupted: Call[Any]) -> None:
         for session in sessions_of(self._loop):

@@ -9,7 +9,7 @@ namespace dsync::driver {
 class ReplyWait {
  public:
   // Whether within `limit` the socket becomes readable, and nothing else that `epoll` watches.
-  // Asks without a pause for as long as replies usually take, if that is short: the processor's way
+  // Asks without a sleep at first, as long as replies usually come that soon: the processor's way
   // into sleep and back takes longer than a server nearby.
   bool only_readable(int epoll, int socket, base::Duration limit);
 

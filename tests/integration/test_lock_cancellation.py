@@ -17,11 +17,10 @@ from tests.integration.locks import (
     until_nothing_is_left,
     until_queued,
 )
-from tests.support.loops import by_turns
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
-pytestmark = by_turns
+pytestmark = pytest.mark.by_turns
 
 # More turns of the loop than any operation takes; see that each test meets its end.
 MANY = 400

@@ -18,11 +18,10 @@ from tests.integration.semaphores import (
     until_used,
 )
 from tests.integration.test_lock_cancellation import MANY, after_steps, cancelled_at
-from tests.support.loops import by_turns
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
-pytestmark = by_turns
+pytestmark = pytest.mark.by_turns
 VALUE = 2
 
 Kind = type[DistributedSemaphore]

@@ -3,11 +3,6 @@
 import asyncio
 import selectors
 
-import pytest
-
-# For tests whose places are turns of the loop.
-by_turns = pytest.mark.by_turns
-
 
 class TurnLoop(asyncio.SelectorEventLoop):
     """Asyncio's own, with another selector."""
