@@ -21,13 +21,18 @@ class LossEvent(asyncio.Event):
         return self.wait().__await__()
 
 
-def current_owner() -> asyncio.Task[Any] | int | None:
-    """Tell for whom this code runs: a task, or a thread that waits (its ident), or neither."""
+def current_owner(
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> asyncio.Task[Any] | int | None:
+    """Tell for whom this code runs: a task, or a thread that waits (its ident), or neither.
+
+    :param loop: the running one, if it is known: to find it takes a system call
+    """
     thread = caller.get()
     if thread is not None:
         return thread
     try:
-        return asyncio.current_task()
+        return asyncio.current_task(loop)
     except RuntimeError:
         return None
 
@@ -40,7 +45,7 @@ class Hold:
     def __init__(self, session: Session, operation: int) -> None:
         self.session = session
         self.operation = operation
-        self.owner = current_owner()
+        self.owner = current_owner(session.loop)
         self.lost = False
         self.cancelled = False  # whether the loss cancelled the task
 
@@ -58,10 +63,10 @@ class Hold:
 
 def latest(holds: tuple[Hold, ...]) -> Hold | None:
     """Give the latest hold of the running task or thread, or else the latest of all."""
-    if len(holds) > 1:
-        owner = current_owner()
-        return next((hold for hold in reversed(holds) if hold.owner == owner), holds[-1])
-    return holds[0] if holds else None
+    if len(holds) <= 1:
+        return holds[0] if holds else None
+    owner = current_owner()
+    return next((hold for hold in reversed(holds) if hold.owner == owner), holds[-1])
 
 
 def call_on_lost(

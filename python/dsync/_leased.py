@@ -111,12 +111,13 @@ class Leased(Primitive):
             session = self._open_session()
             operation = 0
             try:
+                time_left = max(end - monotonic(), 0.0) if acquire_timeout else math.inf
                 operation = self._start(
-                    session, acquire_timeout != 0, acquire_sleep_delay, max(end - monotonic(), 0.0)
+                    session, acquire_timeout != 0, acquire_sleep_delay, time_left
                 )
                 if await session.result_of(operation) != _core.GRANTED:
                     break
-                if await self._accept(session, operation):
+                if self._accept(session, operation) or await self._confirm(session, operation):
                     return True
             except BaseException as error:
                 session.abandon(operation)
@@ -125,14 +126,19 @@ class Leased(Primitive):
                 raise
         raise TimeoutError(f"{self._key!r} was not free within {acquire_timeout} seconds")
 
-    async def _accept(self, session: Session, operation: int) -> bool:
-        """Make a hold of a grant; tells whether it is one still."""
+    def _accept(self, session: Session, operation: int) -> bool:
+        """Make a hold of a grant that is surely one still."""
         # Between the grant and this line the loop may have been blocked for a while.
-        sure = session.core.valid_for(operation) > self._doubtful
-        if sure or await self._ask(session, operation, self._lease or 0.0):
+        if session.core.valid_for(operation) <= self._doubtful:
+            return False
+        self._begin(session, operation)
+        return True
+
+    async def _confirm(self, session: Session, operation: int) -> bool:
+        """Make a hold of a grant if it is one still, or else give it back."""
+        if await self._ask(session, operation, self._lease or 0.0):
             self._begin(session, operation)
             return True
-        # It was granted, but so long ago that it is lost again.
         session.abandon(operation)
         return False
 
@@ -152,13 +158,22 @@ class Leased(Primitive):
         self._loss = None
 
     def _begin(self, session: Session, operation: int) -> None:
+        if self._holds:
+            self._drop_lost()
         session.holders[operation] = ref(self)
         self._holds += (Hold(session, operation),)
         self._lost = False
         if self._loss is not None:
             self._loss.clear()
 
+    def _drop_lost(self) -> None:
+        """Drop the holds that end by the next one."""
+
     # ---- release ----
+
+    async def release(self) -> None:
+        """Give back what this task, or else this object, took last."""
+        raise NotImplementedError
 
     async def _release(self, hold: Hold) -> None:
         self._drop(hold.operation)
@@ -201,9 +216,10 @@ class Leased(Primitive):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await self._exit(self._current("release"), exc)
-
-    async def _exit(self, hold: Hold, exc: BaseException | None) -> None:
+        hold = latest(self._holds)
+        if hold is None:
+            await self.release()
+            return
         try:
             await self._release(hold)
         except LockLostError as lost:
@@ -240,7 +256,7 @@ class Leased(Primitive):
 
         :raises redis.exceptions.RedisError: as ``acquire``
         """
-        hold = self._find()
+        hold = latest(self._holds)
         return hold is not None and not hold.lost and await self._ask_or_raise(hold, 0.0)
 
     async def extend(self, seconds: float) -> None:
@@ -263,7 +279,7 @@ class Leased(Primitive):
         Takes no round trip: the time is that of a monotonic clock, which also counts while the
         machine sleeps. Infinite without a lease.
         """
-        hold = self._find()
+        hold = latest(self._holds)
         if hold is None or hold.lost or hold.session.closed:
             return 0.0
         return hold.session.core.valid_for(hold.operation)
@@ -293,11 +309,8 @@ class Leased(Primitive):
 
     # ---- helpers ----
 
-    def _find(self) -> Hold | None:
-        return latest(self._holds)
-
     def _current(self, what: str) -> Hold:
-        hold = self._find()
+        hold = latest(self._holds)
         if hold is None:
             raise RuntimeError(f"cannot {what} {self._key!r}: this object does not hold it")
         return hold

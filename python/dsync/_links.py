@@ -61,11 +61,13 @@ class Links:
         if self._links:
             self._links[channel].flush()
 
-    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
-        """Send, and take the reply; see ``_core.Session.exchange``."""
+    def exchange(self, operation: int, epoll: int, limit: float) -> None:
+        """Wait for an operation without the loop; see ``_core.Session.exchange``."""
         if not self._links:
-            return None
-        return self._links[_core.COMMANDS].exchange(operation, epoll, limit)
+            return
+        commands, inbox = [link.free_fileno() for link in self._links]
+        if commands >= 0 and inbox >= 0:
+            self._owner.core.exchange(operation, commands, inbox, epoll, limit)
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from typing import Any
 
 from dsync._connect import server_of
@@ -20,9 +21,10 @@ class Primitive:
         self._session: Session | None = None
 
     def _open_session(self) -> Session:
+        loop = get_running_loop()
         session = self._session
-        if session is None or not session.usable():
-            session = self._session = session_for(self._server)
+        if session is None or session.closed or session.loop is not loop:
+            session = self._session = session_for(loop, self._server)
             self._on_new_session()
         return session
 

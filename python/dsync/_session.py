@@ -13,14 +13,13 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
 from dsync import _core, _lease
 from dsync._idleness import Idleness
 from dsync._links import Links
-from dsync._pending import Known, Pending
 from dsync.errors import OperationFailedError
 
 if TYPE_CHECKING:
@@ -51,10 +50,9 @@ class Session:
         for end in (self._loss_reader, self._loss_writer):
             end.setblocking(False)
         loop.add_reader(self._loss_reader, self._on_loss_signal)
-        # What the core tells. It leaves here when it is dealt with, since an exception of a signal
-        # handler may come at any line.
+        # What the core tells beside outcomes. It leaves here when it is dealt with, since an
+        # exception of a signal handler may come at any line.
         self._events: deque[_core._Event] = deque()
-        self._ready: deque[Pending] = deque()  # their outcomes are set, their tasks do not know yet
         self.core = _core.Session(
             secrets.token_hex(8),
             secrets.randbits(31),
@@ -62,9 +60,10 @@ class Session:
             _PING_INTERVAL,
             self._leases.core,
             self._loss_writer.fileno(),
+            loop,
+            OperationFailedError,
             self._events,
         )
-        self._pending: dict[int, Pending] = {}
         self._links = Links(self, loop, server, self._leases)
         self._idleness = Idleness(loop)
         self._idle: asyncio.Future[None] | None = None
@@ -92,45 +91,40 @@ class Session:
 
     # ---- operations ----
 
-    def usable(self) -> bool:
-        """Tell whether it belongs to the running loop, and goes on."""
-        return not self.closed and self.loop is asyncio.get_running_loop()
-
-    def result_of(self, operation: int) -> Awaitable[int]:
+    def result_of(self, operation: int) -> _core.Pending:
         """Send an operation that was just started in the core, and give its outcome to be awaited.
 
         That raises OperationFailedError. Cancelling it changes nothing in the core.
         """
-        # Who is alone in a loop with nothing else to do needs no future, and no turn of the loop.
-        if not (self._pending or self._dirty or self._events or self._ready):
-            time_left = self._idleness.left()
-            if time_left > 0:
-                outcome = self._links.exchange(operation, self._idleness.epoll, time_left)
-                if outcome is not None:
-                    if self._events:
-                        self._complete()
-                        self._flush_soon()
-                    return Known(outcome)
-        pending = self._pending[operation] = Pending(loop=self.loop)
-        work = self.core.work()
-        if len(self._pending) == 1 and not self._dirty and not self._delivering:
+        core = self.core
+        pending = core.outcome(operation)
+        alone = core.is_alone()
+        # Who is alone in a loop with nothing else to do needs no turn of the loop.
+        if alone and (time_left := self._idleness.left()) > 0:
+            self._links.exchange(operation, self._idleness.epoll, time_left)
+            if self._events:
+                self._deal_with_events()
+                self._flush_soon()
+        if pending.done() or self._dirty:
+            return pending  # What is still to be sent goes with all else of this turn.
+        work = core.work()
+        if alone and not self._delivering:
             self._do(work)
         elif work != _core.NO_WORK:
             self._flush_soon()
         return pending
 
-    def release(self, operation: int) -> Awaitable[int]:
+    def release(self, operation: int) -> _core.Pending:
         """Free what an operation holds; gives the outcome, as `result_of`."""
         try:
-            inherited = self.core.release(operation)
+            known = self.core.release(operation)
         finally:
-            if self._events:
+            if self.core.has_news():
                 self.deliver()
-        return Known(_core.RELEASED) if inherited else self.result_of(operation)
+        return known or self.result_of(operation)
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""
-        self._pending.pop(operation, None)
         self.holders.pop(operation, None)
         if not self.closed:
             self.core.abandon(operation)
@@ -174,7 +168,7 @@ class Session:
 
     def _do(self, work: int) -> None:
         self._dirty = False
-        if work == _core.ADVANCE or self._events or self._ready:
+        if work == _core.ADVANCE or self.core.has_news():
             self._advance()
         elif work == _core.SEND:
             self._links.write(_core.COMMANDS)
@@ -213,43 +207,30 @@ class Session:
 
     # ---- events ----
 
-    def _deliver_all(self, resume: Callable[[Pending], None]) -> None:
-        """Set the outcomes that have come, and resume the tasks that wait for them.
+    def _deliver_all(self, *, at_once: bool) -> None:
+        """Resume the tasks whose outcomes have come.
 
         Before a task goes on, all that has happened is known, what the one before it did included.
         """
         try:
             self._delivering = True
-            self._complete()
-            while self._ready:
-                resume(self._ready.popleft())
-                if self._events:
-                    self._complete()
+            while (work := self.core.resume(at_once)) != _core.NO_WORK:
+                if work == _core.SEND:
+                    self._links.write(_core.COMMANDS)
+                self._deal_with_events()
         finally:
             self._delivering = False
-            if self._events or self._ready:
+            if self.core.has_news():
                 self._dirty = True
         if self._idle is not None and not self._idle.done() and not self.core.wants_link(False):
             self._idle.set_result(None)
 
-    def _complete(self) -> None:
+    def _deal_with_events(self) -> None:
         while self._events:
-            operation, number, error = self._events[0]
-            pending = self._pending.get(operation)
-            if pending is None:
-                self._on_other_event(operation, number, error)
-            elif not pending.cancelled():
-                if not pending.done():
-                    if error is None:
-                        pending.set_result(number)
-                    else:
-                        pending.set_exception(OperationFailedError(*error))
-                self._ready.append(pending)
-            # In this order: it must not come back as a grant that nobody waits for.
+            self._on_event(*self._events[0])
             self._events.popleft()
-            self._pending.pop(operation, None)
 
-    def _on_other_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
+    def _on_event(self, operation: int, number: int, error: tuple[int, str] | None) -> None:
         if number in (_core.OUTPUT, _core.LINK_READY):
             # Ready links are healthy if there was nothing to send anew; the next tick tells.
             self._flush_soon()
@@ -280,7 +261,7 @@ class Session:
         if self._delivering:
             return
         try:
-            self._deliver_all(Pending.resume_soon)
+            self._deliver_all(at_once=False)
         finally:
             if self._dirty:
                 self.loop.call_soon(self._flush_if_dirty)
@@ -290,16 +271,14 @@ class Session:
         # Never in the middle of another task.
         free = asyncio.current_task(self.loop) is None
         try:
-            self._deliver_all(Pending.resume if free else Pending.resume_soon)
+            self._deliver_all(at_once=free)
         finally:
             if self._dirty:
                 self._do(self.core.work())
 
     def fail_all(self, error: OperationFailedError) -> None:
         """Fail every caller."""
-        for operation in self._pending:
-            self.core.abandon(operation)
-            self._events.append((operation, _core.FAILED, (error.kind, error.text)))
+        self.core.fail_all(error.kind, error.text)
         self.deliver()
 
     # ---- end ----
@@ -371,9 +350,8 @@ class Session:
 _sessions: dict[tuple[asyncio.AbstractEventLoop, Server], Session] = {}
 
 
-def session_for(server: Server) -> Session:
-    """Give the running loop's session with a server."""
-    loop = asyncio.get_running_loop()
+def session_for(loop: asyncio.AbstractEventLoop, server: Server) -> Session:
+    """Give a loop's session with a server."""
     session = _sessions.get((loop, server))
     if session is None:
         session = _sessions[loop, server] = Session(loop, server)

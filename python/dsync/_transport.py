@@ -74,9 +74,9 @@ class StreamLink(asyncio.BufferedProtocol):
         self._writing = False
         self._receiver.link_drained()
 
-    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
-        """Do nothing: what has arrived may wait inside the transport."""
-        return None
+    def free_fileno(self) -> int:
+        """Give -1: what has arrived may wait inside the transport."""
+        return -1
 
     def close(self) -> None:
         """Send what is left, then end the connection."""
@@ -155,11 +155,9 @@ class SocketLink:
         elif not sent and not was_writing:
             self._loop.add_writer(self._socket.fileno(), self._send)
 
-    def exchange(self, operation: int, epoll: int, limit: float) -> int | None:
-        """Send, and take the reply; see ``_core.Session.exchange``."""
-        if self._writing:
-            return None
-        return self._core.exchange(operation, self._socket.fileno(), epoll, limit)
+    def free_fileno(self) -> int:
+        """Give the socket's descriptor if the core may send and receive as it likes, or else -1."""
+        return -1 if self._writing else self._socket.fileno()
 
     def close(self) -> None:
         """Send what is left, then end the connection."""

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from dsync import _core
 from dsync._checks import check_count
-from dsync._hold import Hold
+from dsync._hold import Hold, latest
 from dsync._primitive import Primitive
 from dsync._session import Session
 from dsync.errors import LockLostError, OperationFailedError, translated
@@ -138,7 +138,7 @@ class DistributedCondition(Primitive):
         :raises redis.exceptions.ConnectionError: if the server stays away; the lock is lost then
         :raises redis.exceptions.RedisError: if the server refuses the login or the command
         """
-        hold = self._lock._find()
+        hold = latest(self._lock._holds)
         if hold is not None:
             return await self._wait_with_lock(hold)
         session = self._open_session()
@@ -203,7 +203,9 @@ class DistributedCondition(Primitive):
         lock = self._lock
         while True:
             try:
-                if operation != 0 and await lock._accept(session, operation):
+                if operation != 0 and (
+                    lock._accept(session, operation) or await lock._confirm(session, operation)
+                ):
                     return cancelled
                 # That grant is over: the loop was blocked for as long as the lease.
                 operation = 0

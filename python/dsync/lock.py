@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsync import _core
 from dsync._checks import check_fair, check_key
-from dsync._hold import current_owner
+from dsync._hold import current_owner, latest
 from dsync._leased import Leased
 from dsync._session import Session
 from dsync.errors import LockLostError
@@ -92,7 +92,7 @@ class DistributedLock(Leased):
     @property
     def _token(self) -> str:
         """The UUID that stands in Redis while this object holds the lock."""
-        hold = self._find()
+        hold = latest(self._holds)
         if hold is not None and not hold.lost and not hold.session.closed:
             # It may be that of the object in this process from which it got the lock.
             return hold.session.core.token(hold.operation)
@@ -116,13 +116,12 @@ class DistributedLock(Leased):
             self._local,
         )
 
-    def _begin(self, session: Session, operation: int) -> None:
+    def _drop_lost(self) -> None:
+        # This task has lost them before, and takes the lock again instead of a release.
+        owner = current_owner()
         for hold in self._holds:
-            # This task has lost it before, and takes it again instead of a release.
-            if hold.lost and hold.owner == current_owner():
-                self._drop(hold.operation)
-                hold.session.abandon(hold.operation)
-        super()._begin(session, operation)
+            if hold.lost and hold.owner == owner:
+                self._abandon(hold)
 
     async def release(self) -> None:
         """Free the lock, or hand it to the task that has waited longest, in whatever process.

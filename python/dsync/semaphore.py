@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dsync import _core
 from dsync._checks import check_count, check_key
-from dsync._hold import Hold
+from dsync._hold import Hold, latest
 from dsync._leased import Leased
 from dsync._session import Session
 
@@ -98,9 +97,9 @@ class DistributedSemaphore(Leased):
             self._window,
         )
 
-    async def _accept(self, session: Session, operation: int) -> bool:
+    def _accept(self, session: Session, operation: int) -> bool:
         if self._lease is not None:
-            return await super()._accept(session, operation)
+            return super()._accept(session, operation)
         session.settle(operation, True)
         return True
 
@@ -117,7 +116,7 @@ class DistributedSemaphore(Leased):
             itself then
         :raises redis.exceptions.RedisError: if the server refuses the login or the command
         """
-        hold = self._find()
+        hold = latest(self._holds)
         if hold is not None:
             await self._release(hold)
         else:
@@ -134,18 +133,6 @@ class DistributedSemaphore(Leased):
 
     def _limit_text(self) -> str:
         return f"{self._key!r} was released too many times: all of its slots are free"
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        hold = self._find()
-        if hold is not None:
-            await self._exit(hold, exc)
-        else:
-            await self.release()
 
     async def locked(self) -> bool:
         """Ask the server whether no slot is free.

@@ -24,15 +24,9 @@ py::object take_bytes(std::string& output) {
   return result;
 }
 
-py::tuple event(std::uint64_t operation, std::int64_t number, const base::Error* error) {
-  py::object details = py::none();
-  if (error != nullptr) {
-    // A server may send any bytes as its error.
-    const auto text = py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(
-        error->text.data(), static_cast<Py_ssize_t>(error->text.size()), "replace"));
-    details = py::make_tuple(static_cast<int>(error->kind), text);
-  }
-  return py::make_tuple(operation, number, details);
+py::str to_str(const std::string& text) {
+  return py::reinterpret_steal<py::str>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
 }
 
 }  // namespace dsync::bindings

@@ -1,4 +1,4 @@
-// Between Python's values and those of the core: seconds as float, events as tuples.
+// Between Python's values and those of the core: seconds as float, texts of any bytes as str.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -50,7 +50,7 @@ client::Login to_login(const py::object& username, const py::object& password,
 // Empties `output`; None where there is nothing.
 py::object take_bytes(std::string& output);
 
-// (operation or 0, number of the event, None or (kind of error, text))
-py::tuple event(std::uint64_t operation, std::int64_t number, const base::Error* error = nullptr);
+// A server may send any bytes as its error.
+py::str to_str(const std::string& text);
 
 }  // namespace dsync::bindings

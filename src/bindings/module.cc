@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "bindings/conversions.h"
 #include "bindings/leases.h"
+#include "bindings/pending.h"
 #include "bindings/session.h"
 #include "client/client.h"
 #include "primitives/operation.h"
@@ -54,6 +55,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The C++ core of dsync; private.";
   bind_numbers(module);
   bind_leases(module);
+  bind_pending(module);
   bind_session(module);
 }
 

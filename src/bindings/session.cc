@@ -3,7 +3,9 @@
 #include <pybind11/stl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "driver/clock.h"
@@ -19,6 +21,9 @@ using primitives::Outcome;
 
 namespace {
 
+// So many bytes are not kept until all tasks have gone on: the server works on them meanwhile.
+constexpr std::size_t kMuch = 16384;
+
 Channel to_channel(std::size_t number) {
   if (number > static_cast<std::size_t>(Channel::kInbox)) throw py::index_error("no such channel");
   return static_cast<Channel>(number);
@@ -27,15 +32,54 @@ Channel to_channel(std::size_t number) {
 }  // namespace
 
 Session::Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
-                 std::shared_ptr<Leases> leases, int loss_fd, const py::object& events)
+                 std::shared_ptr<Leases> leases, int loss_fd, py::object loop, py::object failure,
+                 py::object events)
     : leases_(std::move(leases)),
       losses_(std::make_shared<primitives::LossInbox>([loss_fd] { (void)!write(loss_fd, "", 1); })),
       core_(primitives::Session::Options{std::move(name), seed, to_duration(reply_timeout),
                                          to_duration(ping_interval)},
             leases_->table(), losses_),
-      append_(events.attr("append")) {}
+      loop_(std::move(loop)),
+      failure_(std::move(failure)),
+      events_(std::move(events)) {}
 
 Session::~Session() { losses_->close(); }
+
+py::object Session::outcome(std::uint64_t operation) {
+  Pending pending(loop_);
+  pending_.insert_or_assign(operation, pending);
+  return pending.object();
+}
+
+int Session::resume(bool at_once) {
+  while (true) {
+    if (py::len(events_) > 0) return static_cast<int>(Work::kAdvance);
+    if (has_much_to_send()) return static_cast<int>(Work::kSend);
+    if (ready_.empty()) return static_cast<int>(Work::kNone);
+    auto pending = std::move(ready_.front());
+    ready_.pop_front();
+    at_once ? pending.resume() : pending.resume_soon();
+  }
+}
+
+bool Session::has_much_to_send() {
+  const auto size = core_->client().output(Channel::kCommands).size();
+  asked_to_send_ = std::min(asked_to_send_, size);
+  if (size - asked_to_send_ < kMuch) return false;
+  asked_to_send_ = size;
+  return true;
+}
+
+void Session::fail_all(int kind, const py::str& text) {
+  // In the order in which they began.
+  std::map<std::uint64_t, Pending> failing;
+  for (auto& [id, pending] : std::exchange(pending_, {})) failing.emplace(id, std::move(pending));
+  for (auto& [id, pending] : failing) {
+    core_->machine().abandon(id, now());
+    pending.fail(failure_(kind, text));
+    if (pending.is_awaited()) ready_.push_back(std::move(pending));
+  }
+}
 
 void Session::connected(std::size_t channel, const client::Login& login) {
   core_->client().set_login(login);
@@ -62,24 +106,51 @@ bool Session::receive(std::size_t channel, int fd) {
   throw py::error_already_set();
 }
 
-std::optional<std::int64_t> Session::exchange(std::uint64_t operation, int fd, int epoll,
-                                              double limit) {
-  auto& output = core_->client().output(Channel::kCommands);
-  // What is broken stays so, and whoever uses the link next is told.
-  if (work() != static_cast<int>(Work::kSend) || !driver::send_some(fd, output)) return {};
-  if (!output.empty() || !is_answered(fd, epoll, to_duration(limit))) return {};
-  const auto bytes = driver::receive_some(fd, buffers_.front().bytes);
-  if (!bytes) return {};
-  return received(Channel::kCommands, *bytes, operation);
+void Session::exchange(std::uint64_t operation, int commands, int inbox, int epoll, double limit) {
+  const Sockets sockets{commands, inbox};
+  const auto end = base::after(now(), to_duration(limit));
+  while (core_->client().healthy() && !has_news() && pending_.contains(operation)) {
+    if (!send_all(sockets) || !receive_all(sockets, epoll, end)) break;
+  }
+  tell_deadline();
 }
 
-bool Session::is_answered(int fd, int epoll, base::Duration limit) {
+// Whether everything was sent. What is broken stays so, and whoever uses the link next is told.
+bool Session::send_all(Sockets sockets) {
+  for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
+    auto& output = core_->client().output(channel);
+    if (output.empty()) continue;
+    if (!driver::send_some(sockets[static_cast<std::size_t>(channel)], output)) return false;
+    if (!output.empty()) return false;
+  }
+  return true;
+}
+
+// Whether anything came.
+bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
+  const auto time = now();
+  const auto readable = wait_readable(sockets, epoll, std::min(end, core_->deadline()) - time);
+  for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
+    const auto index = static_cast<std::size_t>(channel);
+    if (!readable[index]) continue;
+    const auto bytes = driver::receive_some(sockets[index], buffers_[index].bytes);
+    if (!bytes) return false;
+    core_->received(channel, *bytes, now());
+  }
+  const bool sent = send_all(sockets);
+  put_events();
+  return sent && readable != driver::ReplyWait::Readable{};
+}
+
+driver::ReplyWait::Readable Session::wait_readable(Sockets sockets, int epoll,
+                                                   base::Duration limit) {
+  auto& wait = core_->client().awaits_answers() ? reply_wait_ : message_wait_;
   // No py::gil_scoped_release: an interpreter that ends lets no daemon thread have the GIL again,
   // but ends it just there, and no destructor may throw.
   auto* const thread = PyEval_SaveThread();
-  const bool answered = reply_wait_.only_readable(epoll, fd, limit);
+  const auto readable = wait.only_readable(epoll, sockets, limit);
   PyEval_RestoreThread(thread);
-  return answered;
+  return readable;
 }
 
 bool Session::send(std::size_t channel, int fd) {
@@ -91,13 +162,15 @@ bool Session::send(std::size_t channel, int fd) {
   return output.empty();
 }
 
-std::optional<std::int64_t> Session::received(Channel channel, std::span<const char> bytes,
-                                              std::uint64_t asked) {
+void Session::received(Channel channel, std::span<const char> bytes) {
   core_->received(channel, bytes, now());
-  const auto result = put_events(asked);
-  // An answer may bring a deadline of its own: when to ask again.
+  put_events();
+  tell_deadline();
+}
+
+// What has come may bring a deadline of its own: when to ask again.
+void Session::tell_deadline() {
   if (core_->deadline() < announced_) put(0, static_cast<int>(LinkEvent::kOutput));
-  return result;
 }
 
 void Session::tick() {
@@ -107,21 +180,30 @@ void Session::tick() {
 }
 
 void Session::put(std::uint64_t operation, std::int64_t number, const base::Error* error) {
-  append_(event(operation, number, error));
+  py::object details = py::none();
+  if (error != nullptr) {
+    details = py::make_tuple(static_cast<int>(error->kind), to_str(error->text));
+  }
+  events_.attr("append")(py::make_tuple(operation, number, details));
 }
 
-std::optional<std::int64_t> Session::put_events(std::uint64_t asked) {
-  std::optional<std::int64_t> result;
-  for (const auto& completion : core_->machine().take_completions()) {
-    const bool failed = completion.outcome == Outcome::kFailed;
-    const bool answer = completion.outcome == Outcome::kNumber;
-    const auto number = answer ? completion.number : static_cast<std::int64_t>(completion.outcome);
-    if (completion.id == asked && !failed) {
-      result = number;
-    } else {
-      put(completion.id, number, failed ? &completion.error : nullptr);
-    }
+void Session::put_outcome(const primitives::Completion& completion) {
+  const bool answer = completion.outcome == Outcome::kNumber;
+  const auto number = answer ? completion.number : static_cast<std::int64_t>(completion.outcome);
+  const auto found = pending_.extract(completion.id);
+  if (!found) return put(completion.id, number);
+  auto& pending = found.mapped();
+  if (completion.outcome == Outcome::kFailed) {
+    const auto& error = completion.error;
+    pending.fail(failure_(static_cast<int>(error.kind), to_str(error.text)));
+  } else {
+    pending.set(number);
   }
+  if (pending.is_awaited()) ready_.push_back(std::move(pending));
+}
+
+void Session::put_events() {
+  for (const auto& completion : core_->machine().take_completions()) put_outcome(completion);
   // After the grants, since what was granted may be lost by the time that it is told.
   for (const auto id : core_->machine().take_losses()) {
     put(id, static_cast<int>(Outcome::kLost));
@@ -133,7 +215,6 @@ std::optional<std::int64_t> Session::put_events(std::uint64_t asked) {
   if (!core_->client().output(Channel::kCommands).empty()) {
     put(0, static_cast<int>(LinkEvent::kOutput));
   }
-  return result;
 }
 
 double Session::due_in() {
@@ -268,13 +349,16 @@ std::uint64_t Session::set_event(std::string_view event, bool value) {
   return ask(primitives::set_call(event, value));
 }
 
-bool Session::release(std::uint64_t id) {
-  const bool inherited = core_->machine().release(id, now());
-  if (inherited) put_events();
-  return inherited;
+py::object Session::release(std::uint64_t id) {
+  if (!core_->machine().release(id, now())) return py::none();
+  put_events();
+  return Pending(static_cast<std::int64_t>(Outcome::kReleased)).object();
 }
 
-void Session::abandon(std::uint64_t id) { core_->machine().abandon(id, now()); }
+void Session::abandon(std::uint64_t id) {
+  pending_.erase(id);
+  core_->machine().abandon(id, now());
+}
 
 void Session::forget(std::uint64_t id) { core_->machine().forget(id, now()); }
 
@@ -294,6 +378,9 @@ void Session::give_up(const std::string& reason) {
 }
 
 void Session::close() {
+  // What tasks do when they are destroyed must find the session whole.
+  const auto pending = std::exchange(pending_, {});
+  const auto ready = std::exchange(ready_, {});
   core_->machine().forget_all();
   losses_->close();
 }
@@ -303,9 +390,16 @@ void Session::abandon_all() { core_->machine().abandon_all(now()); }
 void bind_session(py::module_& module) {
   py::class_<Session>(module, "Session")
       .def(py::init<std::string, std::uint32_t, double, double, std::shared_ptr<Leases>, int,
-                    const py::object&>(),
+                    py::object, py::object, py::object>(),
            py::arg("name"), py::arg("seed"), py::arg("reply_timeout"), py::arg("ping_interval"),
-           py::arg("leases"), py::arg("loss_fd"), py::arg("events"))
+           py::arg("leases"), py::arg("loss_fd"), py::arg("loop"), py::arg("failure"),
+           py::arg("events"))
+      .def("outcome", &Session::outcome)
+      .def("awaited", &Session::awaited)
+      .def("has_news", &Session::has_news)
+      .def("is_alone", &Session::is_alone)
+      .def("resume", &Session::resume)
+      .def("fail_all", &Session::fail_all)
       .def("connected", &Session::connected)
       .def("disconnected", &Session::disconnected)
       .def("received", py::overload_cast<std::size_t, std::size_t>(&Session::received))

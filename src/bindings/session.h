@@ -2,15 +2,17 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "bindings/conversions.h"
 #include "bindings/fork_owned.h"
 #include "bindings/leases.h"
+#include "bindings/pending.h"
 #include "bindings/receive_buffer.h"
 #include "client/client.h"
 #include "driver/reply_wait.h"
@@ -25,12 +27,28 @@ namespace dsync::bindings {
 // GIL.
 class Session {
  public:
-  // `loss_fd` gets a byte when a renewal finds a lock lost. What happens is appended to `events`, a
-  // deque, and stays there until Python has dealt with it: an exception of a signal handler may
-  // come between any two of its lines.
+  // `loss_fd` gets a byte when a renewal finds a lock lost. What no task of `loop` awaits is
+  // appended to `events`, a deque, and stays there until Python has dealt with it: an exception of
+  // a signal handler may come between any two of its lines. `failure` makes an exception of the
+  // kind and the text of an error.
   Session(std::string name, std::uint32_t seed, double reply_timeout, double ping_interval,
-          std::shared_ptr<Leases> leases, int loss_fd, const py::object& events);
+          std::shared_ptr<Leases> leases, int loss_fd, py::object loop, py::object failure,
+          py::object events);
   ~Session();
+
+  // The outcome of an operation, to be awaited once.
+  py::object outcome(std::uint64_t operation);
+  std::size_t awaited() const { return pending_.size(); }  // how many of them have not come
+  // Whether there are events to deal with, or outcomes that have come and are not told.
+  bool has_news() const { return !ready_.empty() || py::len(events_) > 0; }
+  // Whether there is one outcome to come, and nothing to do before.
+  bool is_alone() const { return awaited() == 1 && !has_news(); }
+  // Runs the tasks whose outcomes have come, each until it waits again, or, unless `at_once`, lets
+  // the loop do that. Returns what is to be done before the next one: kAdvance for events, kSend
+  // for much output, kNone where that was the last.
+  int resume(bool at_once);
+  // Fails every task, and gives back what it has waited for.
+  void fail_all(int kind, const py::str& text);
 
   void connected(std::size_t channel, const client::Login& login);
   void disconnected(const std::string& reason);
@@ -41,10 +59,10 @@ class Session {
   // Both raise OSError where the connection is broken.
   bool receive(std::size_t channel, int fd);  // false: the server has ended it
   bool send(std::size_t channel, int fd);     // whether everything was sent
-  // Sends the commands of a caller that is alone, and takes what comes, if that is within `limit`
-  // seconds and before anything else that `epoll` watches. Gives the outcome of `operation`; none
-  // where the loop is to go on with it.
-  std::optional<std::int64_t> exchange(std::uint64_t operation, int fd, int epoll, double limit);
+  // Waits for the outcome of an operation whose caller is alone: sends what there is to send, and
+  // takes what comes over the sockets of both links, for at most `limit` seconds, and not after
+  // anything else has come that `epoll` watches, or has happened here.
+  void exchange(std::uint64_t operation, int commands, int inbox, int epoll, double limit);
   void tick();
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
@@ -67,7 +85,8 @@ class Session {
   std::uint64_t relock(std::uint64_t held, double poll_delay);
   int rejoin(std::uint64_t id);
   void settle(std::uint64_t id, bool is_used);
-  bool release(std::uint64_t id);
+  // Gives the outcome to be awaited where it is known already; else None.
+  py::object release(std::uint64_t id);
   void abandon(std::uint64_t id);
   void forget(std::uint64_t id);
   std::uint64_t confirm(std::uint64_t id, double lease);
@@ -93,11 +112,15 @@ class Session {
 
  private:
   void put(std::uint64_t operation, std::int64_t number, const base::Error* error = nullptr);
-  // Gives the outcome of `asked` instead of telling it, unless it failed.
-  std::optional<std::int64_t> put_events(std::uint64_t asked = 0);
-  bool is_answered(int fd, int epoll, base::Duration limit);
-  std::optional<std::int64_t> received(client::Channel channel, std::span<const char> bytes,
-                                       std::uint64_t asked = 0);
+  bool has_much_to_send();
+  void put_outcome(const primitives::Completion& completion);
+  void put_events();
+  using Sockets = driver::ReplyWait::Sockets;
+  bool send_all(Sockets sockets);
+  bool receive_all(Sockets sockets, int epoll, base::Time end);
+  driver::ReplyWait::Readable wait_readable(Sockets sockets, int epoll, base::Duration limit);
+  void received(client::Channel channel, std::span<const char> bytes);
+  void tell_deadline();
   std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
                      double poll_delay);
   std::uint64_t ask(primitives::Question question);
@@ -105,10 +128,13 @@ class Session {
   std::shared_ptr<Leases> leases_;
   std::shared_ptr<primitives::LossInbox> losses_;
   ForkOwned<primitives::Session> core_;
-  py::object append_;
+  py::object loop_, failure_, events_;
+  std::unordered_map<std::uint64_t, Pending> pending_;
+  std::deque<Pending> ready_;            // their outcomes are set, their tasks do not know yet
+  std::size_t asked_to_send_ = 0;        // of the commands, what there is no room for
   base::Time announced_ = base::kNever;  // what due_in() told last
   std::array<ReceiveBuffer, 2> buffers_;
-  driver::ReplyWait reply_wait_;
+  driver::ReplyWait reply_wait_, message_wait_;
 };
 
 void bind_session(py::module_& module);

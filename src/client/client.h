@@ -76,6 +76,9 @@ class Client {
   // Whether the server serves, as far as is known.
   bool healthy() const { return ready_ && healthy_; }
 
+  // Whether the server owes an answer.
+  bool awaits_answers() const { return !pending_.empty() || !demands_.empty(); }
+
   std::vector<Event> take_events() { return std::exchange(events_, {}); }
 
  private:

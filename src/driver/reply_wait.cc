@@ -17,10 +17,10 @@ constexpr int kSmoothing = 8;
 
 }  // namespace
 
-bool ReplyWait::only_readable(int epoll, int socket, base::Duration limit) {
+ReplyWait::Readable ReplyWait::only_readable(int epoll, Sockets sockets, base::Duration limit) {
   const auto start = now();
   const auto spin = usual_ <= kLongestSpin ? kLongestSpin : base::Duration();
-  std::array<epoll_event, 2> ready{};
+  std::array<epoll_event, std::tuple_size_v<Sockets> + 1> ready{};
   int count = 0;
   auto passed = base::Duration();
   while (true) {
@@ -34,13 +34,21 @@ bool ReplyWait::only_readable(int epoll, int socket, base::Duration limit) {
     count = epoll_wait(epoll, ready.data(), ready.size(), static_cast<int>(left.count()));
     passed = now() - start;
   }
-  const bool answered = count == 1 && ready.front().data.fd == socket;
-  if (answered) {
+  Readable readable{};
+  int known = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto found = std::ranges::find(sockets, ready[i].data.fd);
+    if (found == sockets.end()) continue;
+    readable[found - sockets.begin()] = true;
+    ++known;
+  }
+  if (count > known) return {};
+  if (count > 0) {
     learn(passed);
   } else if (count == 0 && passed >= kLongestSpin) {
     learn(std::max(passed, 2 * kLongestSpin));  // it takes longer still
   }
-  return answered;
+  return readable;
 }
 
 void ReplyWait::learn(base::Duration time) { usual_ += (time - usual_) / kSmoothing; }

@@ -165,7 +165,7 @@ class Stage:
 
     @staticmethod
     def _is_idle(session: _session.Session) -> bool:
-        return not session._pending and not session.core.wants_link(False)
+        return session.core.awaited() == 0 and not session.core.wants_link(False)
 
     def _is_clean(self) -> bool:
         return all(

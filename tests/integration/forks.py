@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ def in_child(work: Callable[[], None]) -> int:
         work()
         gc.collect()
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

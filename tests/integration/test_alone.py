@@ -9,9 +9,10 @@ from typing import Any
 import dsync
 import pytest
 import uvloop
-from dsync import DistributedEvent, DistributedLock, DistributedSemaphore
+from dsync import DistributedBarrier, DistributedEvent, DistributedLock, DistributedSemaphore
 
-from tests.integration.locks import NEVER, holder, soon
+from tests.integration.blocking import all_ended, start
+from tests.integration.locks import NEVER, STRANGER, holder, lock_name, peek, soon
 from tests.support.loops import TurnLoop
 from tests.support.redis_server import RedisServer
 
@@ -63,6 +64,28 @@ def test_needs_no_turn_of_the_loop(server: RedisServer, key: str) -> None:
         raise AssertionError("it has waited for the loop each time")
 
     run(CountingLoop, work())
+
+
+def test_a_message_needs_no_turn_of_the_loop(server: RedisServer, key: str) -> None:
+    async def work() -> list[bool]:
+        barrier = DistributedBarrier(server.url, key, 2)
+        await barrier.wait()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, CountingLoop)
+        without = []
+        for _ in range(100):
+            before = loop.turns
+            await barrier.wait()
+            without.append(loop.turns == before)
+        return without
+
+    def live() -> list[bool]:
+        with asyncio.Runner(loop_factory=CountingLoop) as runner:
+            return runner.run(work())
+
+    both = all_ended([start(live), start(live)])
+    # One of the two comes first, and is told by a message.
+    assert any(here and there for here, there in zip(*both, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -124,17 +147,24 @@ async def by_another_process(happened: asyncio.Event) -> object:
 @pytest.mark.parametrize(
     "begin", [by_a_timer, by_a_thread, by_a_descriptor, by_a_task, by_another_process]
 )
+@pytest.mark.parametrize("is_free", [True, False], ids=["for a reply", "for a message"])
 async def test_keeps_nothing_from_happening(
-    server: RedisServer, key: str, begin: Happening
+    server: RedisServer, key: str, begin: Happening, is_free: bool
 ) -> None:
     lock = DistributedLock(server.url, key)
     happened = asyncio.Event()
+    if not is_free:
+        with peek(server) as client:
+            client.set(lock_name(key), STRANGER)
 
     async def work() -> None:
         # It never waits for anything but the server.
         while not happened.is_set():
-            async with lock:
-                pass
+            try:
+                await lock.acquire(acquire_timeout=0.004)
+            except TimeoutError:
+                continue
+            await lock.release()
 
     # A task that nobody refers to may vanish before it is done.
     _begun = await begin(happened)

@@ -1,13 +1,15 @@
 """A session ends with its loop: no warning, no descriptor, no lock is left."""
 
 import asyncio
+import gc
 import os
 import signal
+import weakref
 from collections.abc import Callable
 
 import dsync
 import pytest
-from dsync import DistributedLock, LockLostError
+from dsync import DistributedEvent, DistributedLock, LockLostError
 from redis import exceptions
 from redis.asyncio import Redis
 
@@ -273,3 +275,20 @@ async def test_each_test_of_pytest_asyncio_has_a_session_of_its_own(
 
 
 _left_by_tests: list[DistributedLock] = []
+
+
+def test_a_waiter_is_collected_with_a_loop_that_was_only_closed(
+    server: RedisServer, key: str
+) -> None:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(DistributedLock(server.url, key, NEVER).locked())
+    loop.run_until_complete(task)
+    task = loop.create_task(DistributedEvent(server.url, key, NEVER).wait())
+    loop.run_until_complete(DistributedLock(server.url, key).locked())
+    assert not task.done()
+    reference = weakref.ref(task)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    del task, loop
+    gc.collect()
+    assert reference() is None

@@ -23,9 +23,9 @@ Spawn = Callable[..., Child]
 
 def use(url: str, key: str) -> None:
     """Use dsync from two threads, for longer than a lease, so with a renewal."""
-    with sync.DistributedLock(url, key, acquire_timeout=10, lease=0.2) as lock:
+    with sync.DistributedLock(url, key, acquire_timeout=10, lease=0.5) as lock:
         assert ended(start(lock.owned))
-        assert not lock.lost.wait(timeout=0.3)
+        assert not lock.lost.wait(timeout=0.6)
         assert lock.owned()
 
 

@@ -42,12 +42,16 @@ class Pair {
 
 class ReplyWaitTest : public testing::Test {
  protected:
-  bool answered(base::Duration limit = 10s) {
-    return wait_.only_readable(epoll_.get(), server_.ours(), limit);
+  using Readable = driver::ReplyWait::Readable;
+
+  Readable readable(base::Duration limit = 10s) {
+    return wait_.only_readable(epoll_.get(), {server_.ours(), inbox_.ours()}, limit);
   }
+  bool answered(base::Duration limit = 10s) { return readable(limit) == Readable{true, false}; }
 
   driver::Descriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};
   Pair server_{epoll_.get()};
+  Pair inbox_{epoll_.get()};
   Pair other_{epoll_.get()};
   driver::ReplyWait wait_;
 };
@@ -65,21 +69,34 @@ TEST_F(ReplyWaitTest, TheReplyComesLater) {
   server.join();
 }
 
+TEST_F(ReplyWaitTest, AMessageComes) {
+  inbox_.answer();
+  EXPECT_EQ(readable(), (Readable{false, true}));
+}
+
+TEST_F(ReplyWaitTest, BothCome) {
+  server_.answer();
+  inbox_.answer();
+  EXPECT_EQ(readable(), (Readable{true, true}));
+}
+
 TEST_F(ReplyWaitTest, NothingComes) {
-  EXPECT_FALSE(answered(1ms));
-  EXPECT_FALSE(answered(1us));
-  EXPECT_FALSE(answered(-1ms));
+  EXPECT_EQ(readable(1ms), Readable{});
+  EXPECT_EQ(readable(1us), Readable{});
+  EXPECT_EQ(readable(-1ms), Readable{});
 }
 
 TEST_F(ReplyWaitTest, SomethingElseComes) {
   other_.answer();
-  EXPECT_FALSE(answered());
+  EXPECT_EQ(readable(), Readable{});
 }
 
 TEST_F(ReplyWaitTest, SomethingElseComesToo) {
   server_.answer();
   other_.answer();
-  EXPECT_FALSE(answered());
+  EXPECT_EQ(readable(), Readable{});
+  inbox_.answer();
+  EXPECT_EQ(readable(), Readable{});
 }
 
 TEST_F(ReplyWaitTest, TheOtherSideEnds) {
@@ -89,11 +106,11 @@ TEST_F(ReplyWaitTest, TheOtherSideEnds) {
 
 TEST_F(ReplyWaitTest, TheLoopIsClosed) {
   epoll_.reset();
-  EXPECT_FALSE(answered());
+  EXPECT_EQ(readable(), Readable{});
 }
 
 TEST_F(ReplyWaitTest, RepliesThatTakeLongAreRemembered) {
-  for (int i = 0; i < 50; ++i) EXPECT_FALSE(answered(2ms));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(readable(2ms), Readable{});
   EXPECT_GT(wait_.usual(), 250us);
   for (int i = 0; i < 100; ++i) {
     server_.answer();
