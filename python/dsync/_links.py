@@ -47,6 +47,8 @@ class Links:
         self._leases = leases
         self._connection_error = server.connection_error
         self._links: tuple[Link, ...] = ()
+        # Those of the links; over TLS, what has arrived may wait inside the transport.
+        self._sockets: tuple[int, int] | None = None
         self._opening: asyncio.Task[None] | None = None
         # While an attempt to connect goes on: its end, with the error if there was one.
         self._healthy: asyncio.Future[OperationFailedError | None] | None = None
@@ -63,11 +65,8 @@ class Links:
 
     def exchange(self, operation: int, epoll: int, limit: float) -> None:
         """Wait for an operation without the loop; see ``_core.Session.exchange``."""
-        if not self._links:
-            return
-        commands, inbox = [link.free_fileno() for link in self._links]
-        if commands >= 0 and inbox >= 0:
-            self._owner.core.exchange(operation, commands, inbox, epoll, limit)
+        if self._links and self._sockets is not None:
+            self._owner.core.exchange(operation, *self._sockets, epoll, limit)
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""
@@ -117,9 +116,10 @@ class Links:
             self._loop.call_later(random.uniform(0, 0.05), self._flush)
 
     def _abort(self) -> None:
-        for link in self._links:
+        # In this order: nobody may use a descriptor that is closed, and perhaps another's by then.
+        links, self._links = self._links, ()
+        for link in links:
             link.abort()
-        self._links = ()
 
     def _flush(self) -> None:
         if not self._owner.closed:
@@ -193,6 +193,9 @@ class Links:
 
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
         self._links = await self._opened_together(address)
+        if self._server.ssl_context is None:
+            commands, inbox = self._links
+            self._sockets = commands.fileno(), inbox.fileno()
         for link in self._links:
             self._owner.core.connected(link.channel, login)
             link.start()

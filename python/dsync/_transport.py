@@ -74,10 +74,6 @@ class StreamLink(asyncio.BufferedProtocol):
         self._writing = False
         self._receiver.link_drained()
 
-    def free_fileno(self) -> int:
-        """Give -1: what has arrived may wait inside the transport."""
-        return -1
-
     def close(self) -> None:
         """Send what is left, then end the connection."""
         self._write()
@@ -154,10 +150,6 @@ class SocketLink:
             self._receiver.link_drained()
         elif not sent and not was_writing:
             self._loop.add_writer(self._socket.fileno(), self._send)
-
-    def free_fileno(self) -> int:
-        """Give the socket's descriptor if the core may send and receive as it likes, or else -1."""
-        return -1 if self._writing else self._socket.fileno()
 
     def close(self) -> None:
         """Send what is left, then end the connection."""
