@@ -85,6 +85,8 @@ def _wake(bench: Bench, contender: str, *, with_lock: bool) -> Values:
             )
     notified, woken = (report["stamps"] for report in outcome.reports)
     values = wakings(notified, woken, outcome.warm)
+    if contender in OURS:
+        values["server"] = bench.server.script_microseconds() / len(woken)
     return {**values, **outcome.cpu.each(values["samples"])}
 
 
@@ -93,6 +95,7 @@ def _condition_case(*, with_lock: bool) -> Case:
     metrics = (
         Metric("P8", "p50", "notify to woken, p50", "µs", FLOOR, (target,)),
         Metric("P8", "p99", "notify to woken, p99", "µs", FLOOR),
+        Metric("P13", "server", "server time of the scripts of a wake-up", "µs", FLOOR),
     )
     # A waiter of the peer keeps the lock, so nobody could notify it.
     contenders = OURS if with_lock else (*OURS, AIODISTRIBUTOR)
@@ -139,7 +142,9 @@ def _rounds(bench: Bench, contender: str, *, parties: int) -> Values:
     ends = [report["stamps"] for report in outcome.reports]
     if contender != AIODISTRIBUTOR:
         count = sum(1 for end in ends[0] if end >= outcome.warm)
-        return {"round": round_time(ends, outcome.warm), **outcome.cpu.each(count)}
+        server = bench.server.script_microseconds() / len(ends[0])
+        cpu = outcome.cpu.each(count)
+        return {"round": round_time(ends, outcome.warm), "server": server, **cpu}
     # They are few, so the first one counts too.
     return {"round": round_time([[outcome.start, *stamps] for stamps in ends], outcome.start)}
 
@@ -148,7 +153,10 @@ def _barrier_case(parties: int) -> Case:
     target = Target(Bound.AT_MOST, LIMIT, FLOOR)
     return Case(
         f"a barrier, {parties} parties in {PROCESSES} processes",
-        (Metric("P8", "round", "time of a round", "µs", FLOOR, (target,)),),
+        (
+            Metric("P8", "round", "time of a round", "µs", FLOOR, (target,)),
+            Metric("P13", "server", "server time of the scripts of a round", "µs", FLOOR),
+        ),
         (FLOOR, DSYNC, AIODISTRIBUTOR) if parties in PEER_ROUNDS else (FLOOR, DSYNC),
         functools.partial(_rounds, parties=parties),
         unit="round",
