@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ AIOREDLOCK = "aioredlock"
 PYTHON_REDIS_LOCK = "python-redis-lock"
 PORTALOCKER = "portalocker"
 COREDIS = "coredis"
+# What asyncio itself has, within a process and without a server.
 PLAIN_EVENT = "asyncio.Event"
+PLAIN_LOCK = "asyncio.Lock"
 
 LOCK = "lock"
 SEMAPHORE = "semaphore"
@@ -274,6 +277,30 @@ async def _open_plain_event(_url: str) -> MakeLock:
     return lambda _key: _EventLock(event)
 
 
+class _PlainLock:
+    """What no lock between processes can be faster than."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+        self._begun = False
+
+    async def acquire(self) -> None:
+        await self._lock.acquire()
+        if not self._begun:
+            # Who is alone would take it again and again, and never let the others begin.
+            self._begun = True
+            await asyncio.sleep(0)
+
+    async def release(self) -> None:
+        self._lock.release()
+
+
+async def _open_plain_lock(_url: str) -> MakeLock:
+    locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    return lambda key: _PlainLock(locks[key])
+
+
+_PLAIN = {PLAIN_EVENT: _open_plain_event, PLAIN_LOCK: _open_plain_lock}
 _OF_DSYNC = {
     SEMAPHORE: _open_dsync_semaphore,
     SLOT: _open_dsync_slot,
@@ -320,9 +347,8 @@ CONTENDERS = {contender.name: contender for contender in _ALL}
 
 def opener(name: str, primitive: str) -> Open:
     """Return how a contender's primitives of one kind are opened."""
-    if name == PLAIN_EVENT:
-        # Only the work on memory knows it; it needs no distribution.
-        return _open_plain_event
+    if name in _PLAIN:
+        return _PLAIN[name]  # It needs no distribution.
     contender = CONTENDERS[name]
     found = contender.open if primitive == LOCK else contender.others[primitive]
     assert found is not None, f"{name} has no {primitive}"

@@ -16,6 +16,7 @@ from bench.contenders import (
     FLOOR,
     LOCK,
     PEERS,
+    PLAIN_LOCK,
     SLOT,
 )
 from bench.model import Bench, Bound, Case, Metric, Target, Values
@@ -160,7 +161,7 @@ def _local_case() -> Case:
     return Case(
         "one lock, 1 process of 100 tasks",
         metrics,
-        NAMES,
+        (*NAMES, PLAIN_LOCK),
         functools.partial(_rate, setup=_Setup(1, 100), floor_setup=_Setup(2, 4)),
         unit=GRANT,
         brief=True,

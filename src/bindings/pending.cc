@@ -1,5 +1,6 @@
 #include "bindings/pending.h"
 
+#include <stdexcept>
 #include <utility>
 
 namespace dsync::bindings {
@@ -12,7 +13,7 @@ struct Object {
   PyObject* loop;     // null where there was an outcome from the start
   PyObject* wakeup;   // what the task gave to be called; null before and after
   PyObject* context;  // in which that is called
-  PyObject* reason;   // the exception, or the message of a cancellation
+  PyObject* reason;   // (what makes the exception, kind, text), or the message of a cancellation
   std::int64_t outcome;
   State state;
   bool blocking;  // between yielding itself and the task's notice of that
@@ -67,23 +68,20 @@ Result guarded(Result failure, Function function) {
 
 // ---- what a task calls ----
 
-PyObject* raise(const Object* self) {
-  if (self->state == State::kCancelled) {
-    const auto error = py::module_::import("asyncio").attr("CancelledError");
-    PyObject* const message = self->reason;
-    const auto raised = message == nullptr ? error() : error(py::handle(message));
-    PyErr_SetObject(error.ptr(), raised.ptr());
-  } else {
-    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(self->reason)), self->reason);
-  }
-  return nullptr;
+py::object exception(const Object* self) {
+  const auto reason = py::reinterpret_borrow<py::object>(self->reason);
+  if (self->state == State::kFailed)
+    return reason[py::int_(0)](reason[py::int_(1)], reason[py::int_(2)]);
+  const auto cancelled = py::module_::import("asyncio").attr("CancelledError");
+  return reason ? cancelled(reason) : cancelled();
 }
 
 PyObject* result(PyObject* self, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     if (cast(self)->state == State::kDone) return PyLong_FromLongLong(cast(self)->outcome);
-    if (cast(self)->state != State::kWaiting) return raise(cast(self));
-    PyErr_SetString(PyExc_RuntimeError, "there is no outcome yet");
+    if (cast(self)->state == State::kWaiting) throw std::runtime_error("there is no outcome yet");
+    const auto raised = exception(cast(self));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
     return nullptr;
   });
 }
@@ -240,9 +238,9 @@ void Pending::set(std::int64_t outcome) {
   of(object_)->state = State::kDone;
 }
 
-void Pending::fail(const py::object& exception) {
+void Pending::fail(const py::object& failure, int kind, const py::str& text) {
   if (of(object_)->state != State::kWaiting) return;
-  Py_XSETREF(of(object_)->reason, Py_NewRef(exception.ptr()));
+  of(object_)->reason = py::make_tuple(failure, kind, text).release().ptr();
   of(object_)->state = State::kFailed;
 }
 

@@ -9,8 +9,6 @@
 
 #include <cstdint>
 
-#include "base/result.h"
-
 namespace dsync::bindings {
 
 namespace py = pybind11;
@@ -25,9 +23,11 @@ class Pending {
 
   py::object object() const { return object_; }
 
-  // Set the outcome, or the exception, unless it was cancelled; the task does not know yet.
+  // Set the outcome, or what makes the exception, unless it was cancelled; the task does not know
+  // yet. The exception is made when the task asks for it: that runs code of Python, and so perhaps
+  // a signal handler, whose exception is for that task then.
   void set(std::int64_t outcome);
-  void fail(const py::object& exception);
+  void fail(const py::object& failure, int kind, const py::str& text);
 
   bool is_awaited() const;  // by a task that is to be resumed
   // Run that task until it waits again, or let the loop do so in its next turn.
