@@ -25,10 +25,16 @@ class Idleness:
             self._loop = loop
             self.epoll = selector.fileno()
 
-    def left(self) -> float:
-        """Give the seconds, at most 0.005, until something is due; something may happen before."""
+    def left(self, own: asyncio.Handle | None) -> float:
+        """Give the seconds, at most 0.005, until something is due; something may happen before.
+
+        :param own: what the loop is to call, and may as well call later
+        """
         loop = self._loop
-        if loop is None or loop._ready or loop._stopping:
+        if loop is None or loop._stopping:
+            return 0.0
+        ready = loop._ready
+        if ready and (len(ready) > 1 or ready[0] is not own):
             return 0.0
         timers = loop._scheduled
         return min(timers[0].when() - loop.time(), _LONGEST) if timers else _LONGEST

@@ -69,6 +69,7 @@ class Session:
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
+        self._flush_handle: asyncio.Handle | None = None  # the latest of `_flush_if_dirty`
         self._delivering = False
         # A loop that is closed forgets its timers, whatever it does about its generators.
         self._loop_end = weakref(loop.call_later(_NEVER, self.discard), self._on_loop_closed)
@@ -100,7 +101,7 @@ class Session:
         pending = core.outcome(operation)
         alone = core.is_alone()
         # Who is alone in a loop with nothing else to do needs no turn of the loop.
-        if alone and (time_left := self._idleness.left()) > 0:
+        if alone and (time_left := self._idleness.left(self._flush_handle)) > 0:
             self._links.exchange(operation, self._idleness.epoll, time_left)
             if self._events:
                 self._deal_with_events()
@@ -159,8 +160,11 @@ class Session:
         if not self._dirty:
             # While replies are delivered, the write comes at the end of that.
             if not self._delivering:
-                self.loop.call_soon(self._flush_if_dirty)
+                self._flush_next()
             self._dirty = True
+
+    def _flush_next(self) -> None:
+        self._flush_handle = self.loop.call_soon(self._flush_if_dirty)
 
     def _flush_if_dirty(self) -> None:
         if self._dirty and not self.closed:
@@ -264,7 +268,7 @@ class Session:
             self._deliver_all(at_once=False)
         finally:
             if self._dirty:
-                self.loop.call_soon(self._flush_if_dirty)
+                self._flush_next()
 
     def received(self) -> None:
         """Take what came over a link, run the tasks that waited for it, and send their answer."""

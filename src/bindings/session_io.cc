@@ -73,7 +73,7 @@ bool Session::send_all(Sockets sockets) {
   return true;
 }
 
-// Whether anything came.
+// Whether anything came, and there may come more.
 bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
   const auto time = now();
   const auto readable = wait_readable(sockets, epoll, std::min(end, core_->deadline()) - time);
@@ -84,9 +84,10 @@ bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
     if (!bytes) return false;
     core_->received(channel, *bytes, now());
   }
-  const bool sent = send_all(sockets);
+  // What the caller has waited for comes before what is to be sent because of it.
+  const bool goes_on = !core_->machine().has_completions() && send_all(sockets);
   put_events();
-  return sent && readable != driver::ReplyWait::Readable{};
+  return goes_on && readable != driver::ReplyWait::Readable{};
 }
 
 driver::ReplyWait::Readable Session::wait_readable(Sockets sockets, int epoll,
