@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "driver/clock.h"
 
@@ -34,15 +35,13 @@ ReplyWait::Readable ReplyWait::only_readable(int epoll, Sockets sockets, base::D
     count = epoll_wait(epoll, ready.data(), ready.size(), static_cast<int>(left.count()));
     passed = now() - start;
   }
+  const auto events = std::span(ready).first(static_cast<std::size_t>(std::max(count, 0)));
   Readable readable{};
-  int known = 0;
-  for (int i = 0; i < count; ++i) {
-    const auto found = std::ranges::find(sockets, ready[i].data.fd);
-    if (found == sockets.end()) continue;
-    readable[found - sockets.begin()] = true;
-    ++known;
+  for (const auto& event : events) {
+    const auto found = std::ranges::find(sockets, event.data.fd);
+    if (found == sockets.end()) return {};
+    readable[static_cast<std::size_t>(found - sockets.begin())] = true;
   }
-  if (count > known) return {};
   if (count > 0) {
     learn(passed);
   } else if (count == 0 && passed >= kLongestSpin) {
