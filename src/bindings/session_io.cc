@@ -75,13 +75,15 @@ bool Session::send_all(Sockets sockets) {
 
 // Whether anything came, and there may come more.
 bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
-  const auto time = now();
-  const auto readable = wait_readable(sockets, epoll, std::min(end, core_->deadline()) - time);
+  const auto limit = std::min(end, core_->deadline()) - now();
+  // However much comes, the loop gets its turn.
+  if (limit <= base::Duration::zero()) return false;
+  const auto readable = wait_readable(sockets, epoll, limit);
   for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
     const auto index = static_cast<std::size_t>(channel);
     if (!readable[index]) continue;
     const auto bytes = driver::receive_some(sockets[index], buffers_[index].bytes);
-    if (!bytes) return false;
+    if (!bytes || bytes->empty()) return false;
     core_->received(channel, *bytes, now());
   }
   // What the caller has waited for comes before what is to be sent because of it.

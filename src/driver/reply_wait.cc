@@ -39,7 +39,8 @@ ReplyWait::Readable ReplyWait::only_readable(int epoll, Sockets sockets, base::D
   Readable readable{};
   for (const auto& event : events) {
     const auto found = std::ranges::find(sockets, event.data.fd);
-    if (found == sockets.end()) return {};
+    // What the loop waits to write to is its own matter.
+    if (found == sockets.end() || (event.events & EPOLLOUT) != 0) return {};
     readable[static_cast<std::size_t>(found - sockets.begin())] = true;
   }
   if (count > 0) {

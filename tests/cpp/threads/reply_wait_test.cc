@@ -8,6 +8,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
 #include "driver/socket.h"
@@ -20,15 +21,19 @@ using namespace std::chrono_literals;
 // Two connected sockets, one of which the list watches.
 class Pair {
  public:
-  explicit Pair(int epoll) {
+  explicit Pair(int epoll) : epoll_(epoll) {
     std::array<int, 2> ends{};
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()), 0);
     ours_ = driver::Descriptor(ends[0]);
     theirs_ = driver::Descriptor(ends[1]);
+    watch(EPOLL_CTL_ADD, EPOLLIN);
+  }
+
+  void watch(int change, std::uint32_t events) const {
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = events;
     event.data.fd = ours();
-    EXPECT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, ours(), &event), 0);
+    EXPECT_EQ(epoll_ctl(epoll_, change, ours(), &event), 0);
   }
 
   int ours() const { return ours_.get(); }
@@ -36,6 +41,7 @@ class Pair {
   void end() { theirs_.reset(); }
 
  private:
+  int epoll_;
   driver::Descriptor ours_;
   driver::Descriptor theirs_;
 };
@@ -96,6 +102,12 @@ TEST_F(ReplyWaitTest, SomethingElseComesToo) {
   other_.answer();
   EXPECT_EQ(readable(), Readable{});
   inbox_.answer();
+  EXPECT_EQ(readable(), Readable{});
+}
+
+TEST_F(ReplyWaitTest, WhatTheLoopWantsToWriteToIsForTheLoop) {
+  server_.answer();
+  server_.watch(EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
   EXPECT_EQ(readable(), Readable{});
 }
 
