@@ -16,6 +16,8 @@ from functools import partial
 from types import TracebackType
 
 HOST = "127.0.0.1"
+# Below those that Linux gives to outgoing connections by default.
+RANDOM_PORTS = range(20_000, 32_768)
 INTERRUPTED = 130  # the exit code after Ctrl-C
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
@@ -98,15 +100,26 @@ class Children:
             self._children.pop().stop()
 
     def start(
-        self, name: str, port: int, command: Sequence[str], environment: Mapping[str, str]
+        self,
+        name: str,
+        port: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        listener: socket.socket | None = None,
     ) -> Child:
-        """Start a service that is to listen on `port`."""
+        """Start a service on `port`; it is told of the socket that listens there, if given."""
+        environment = {**os.environ, **environment}
+        descriptors: tuple[int, ...] = ()
+        if listener is not None:
+            descriptors = (listener.fileno(),)
+            environment["LISTEN_FD"] = str(listener.fileno())
         with uninterrupted():
             try:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, **environment},
+                    env=environment,
+                    pass_fds=descriptors,
                     # A group of its own: Ctrl-C reaches the launcher alone, which stops the rest.
                     process_group=0,
                     preexec_fn=partial(die_with, os.getpid()),
@@ -143,6 +156,18 @@ def start_redis(children: Children, directory: str) -> str:
     return f"redis://{HOST}:{port}/0"
 
 
+def listen(port: int, port_help: str) -> socket.socket:
+    """Return a socket that listens on the port, for a service to inherit.
+
+    :raises DemoError: if the port is taken.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        message = f"Port {port} is taken: choose others with --port P. {port_help}."
+        raise DemoError(message, exit_code=2) from error
+
+
 def is_free(port: int) -> bool:
     """Tell whether a service could listen on the port."""
     with socket.socket() as probe:
@@ -156,8 +181,8 @@ def is_free(port: int) -> bool:
 
 
 def random_free_port() -> int:
-    """Return a free port below those that Linux gives to outgoing connections by default."""
-    while not is_free(port := random.randrange(20_000, 32_768)):
+    """Return a port of `RANDOM_PORTS` that was free just now."""
+    while not is_free(port := random.choice(RANDOM_PORTS)):
         pass
     return port
 

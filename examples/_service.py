@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -42,13 +43,22 @@ async def execute_and_time(pipe: Pipeline) -> tuple[list[Any], float]:
 
 
 def serve(app: web.Application) -> None:
-    """Serve on HOST and PORT until SIGTERM or Ctrl-C."""
+    """Serve until SIGTERM or Ctrl-C, on HOST and PORT or on the listening socket LISTEN_FD."""
     web.run_app(
         app,
-        host=os.environ.get("HOST", "127.0.0.1"),
-        port=int(os.environ.get("PORT", "8080")),
+        **_where(),
         shutdown_timeout=1,
         access_log=None,
         # The launcher, or the log of the container, says who serves where.
         print=None,
     )
+
+
+def _where() -> dict[str, Any]:
+    inherited = os.environ.get("LISTEN_FD")
+    if inherited is not None:
+        return {"sock": socket.socket(fileno=int(inherited))}
+    return {
+        "host": os.environ.get("HOST", "127.0.0.1"),
+        "port": int(os.environ.get("PORT", "8080")),
+    }

@@ -10,11 +10,11 @@ import json
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryDirectory
 
-from examples._processes import HOST, INTERRUPTED, Child, Children, DemoError, is_free, start_redis
+from examples._processes import HOST, INTERRUPTED, Children, DemoError, listen, start_redis
 from examples.token_refresh import __main__ as token_refresh
 
 # Each is a package with the modules `node` and `monitor`.
@@ -75,32 +75,29 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def start(options: argparse.Namespace, children: Children, directory: str) -> None:
-    """Start Redis, the nodes and the monitor, and wait until all of them listen."""
+    """Start Redis, the nodes and the monitor; they need not be ready to be asked."""
     node_ports = [options.port + offset for offset in NODE_OFFSETS]
-    for port in (*node_ports, options.port):
-        if not is_free(port):
-            raise DemoError(f"Port {port} is taken: choose others with --port P. {PORT_HELP}.", 2)
-    environment = {
-        "REDIS_URL": start_redis(children, directory),
-        "HOST": HOST,
-        "NODES": ",".join(f"{HOST}:{port}" for port in node_ports),
-        "REQUESTS": str(options.requests),
-        "CONCURRENCY": str(options.concurrency),
-        "WORK_MS": str(options.work),
-    }
-
-    def start_service(module: str, port: int) -> Child:
-        command = [sys.executable, "-m", f"{SCENARIOS[options.primitive]}.{module}"]
-        return children.start(module, port, command, {**environment, "PORT": str(port)})
-
-    print(
-        f"Nodes on ports {node_ports[0]} to {node_ports[-1]}, the monitor on {options.port}.",
-        flush=True,
-    )
-    services = [start_service("node", port) for port in node_ports]
-    services.append(start_service("monitor", options.port))
-    for service in services:
-        service.wait_until_listening()
+    with ExitStack() as stack:  # The services have the listening sockets then.
+        # All are taken before anything is started, so that none is taken by somebody else.
+        listeners = {
+            port: stack.enter_context(listen(port, PORT_HELP))
+            for port in (*node_ports, options.port)
+        }
+        environment = {
+            "REDIS_URL": start_redis(children, directory),
+            "NODES": ",".join(f"{HOST}:{port}" for port in node_ports),
+            "REQUESTS": str(options.requests),
+            "CONCURRENCY": str(options.concurrency),
+            "WORK_MS": str(options.work),
+        }
+        print(
+            f"Nodes on ports {node_ports[0]} to {node_ports[-1]}, the monitor on {options.port}.",
+            flush=True,
+        )
+        for port, listener in listeners.items():
+            module = "monitor" if port == options.port else "node"
+            command = [sys.executable, "-m", f"{SCENARIOS[options.primitive]}.{module}"]
+            children.start(module, port, command, environment, listener)
 
 
 def gather_stats(port: int) -> bool:

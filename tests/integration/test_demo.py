@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from examples._processes import HOST, is_free, random_free_port
+from examples._processes import HOST, INTERRUPTED, is_free, random_free_port
 from examples.demo import NODE_OFFSETS, SCENARIOS
 from tests.support.waiting import eventually
 
@@ -220,6 +220,15 @@ def test_taken_port_is_named(port: int) -> None:
     assert f"Port {taken} is taken" in complaints
     assert "--port" in complaints
     assert "Traceback" not in complaints
+
+
+def test_told_ports_are_taken_at_once(port: int) -> None:
+    with demo("lock", f"--port={port}") as process:
+        assert process.stdout is not None
+        assert str(port) in process.stdout.readline()
+        assert not any(is_free(port + offset) for offset in (*NODE_OFFSETS, 0))
+        process.send_signal(signal.SIGINT)
+        assert end(process) == (INTERRUPTED, "")
 
 
 def test_unknown_primitive_lists_the_known_ones() -> None:
