@@ -49,7 +49,7 @@ async def fork_inside(url: str, key: str) -> None:
     """Fork in the middle of a block, several times; go on until SIGTERM."""
     go_on = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, go_on.set)
-    lock = DistributedLock(url, key, lease=0.4)
+    lock = DistributedLock(url, key, lease=1.0)
     async with lock:
         before = lock.fencing_token
 
@@ -70,9 +70,9 @@ async def fork_inside(url: str, key: str) -> None:
 
 async def use_in_child(url: str, key: str) -> None:
     """Take a lock of its own, beside one that the parent holds."""
-    async with DistributedLock(url, f"{key}-child", lease=0.2) as mine:
+    async with DistributedLock(url, f"{key}-child", lease=0.6) as mine:
         # Longer than one lease: so this process renews for itself.
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)
         assert await mine.owned()
         assert not await DistributedLock(url, key).try_acquire()
 
@@ -82,7 +82,7 @@ def exit_beside_a_holder(url: str, key: str) -> None:
     held, go_on = threading.Event(), threading.Event()
 
     async def hold() -> None:
-        async with DistributedLock(url, key, lease=0.4) as lock:
+        async with DistributedLock(url, key, lease=1.0) as lock:
             held.set()
             await asyncio.to_thread(go_on.wait)
             say("kept", owned=await lock.owned(), lost=lock.lost.is_set())

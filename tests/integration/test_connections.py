@@ -29,8 +29,8 @@ SECRET = "s3cret with spaces & @:/%"
 
 async def assert_works(server: RedisServer, client: Any, key: str) -> None:
     """Take the lock, hand it over by message, renew it, and leave nothing."""
-    first = DistributedLock(client, key, NEVER, lease=0.2)
-    second = DistributedLock(client, key, NEVER, lease=0.2)
+    first = DistributedLock(client, key, NEVER, lease=0.6)
+    second = DistributedLock(client, key, NEVER, lease=0.6)
     async with first:
         assert holder(server, key) == first._token
         (waiter,) = await start_waiters(server, key, second)
@@ -172,7 +172,7 @@ async def test_the_database_of_the_client_is_used(
         async with DistributedLock(client, key):
             assert await client.exists(lock_name(key))
             assert holder(server, key) is None or database == 0
-        first, second = (DistributedLock(client, key, NEVER, lease=0.2) for _ in range(2))
+        first, second = (DistributedLock(client, key, NEVER, lease=0.6) for _ in range(2))
         await first.acquire()
         waiter = asyncio.create_task(second.acquire())
         await eventually(lambda: len(server.connections()) >= 3)
@@ -192,7 +192,7 @@ async def test_databases_do_not_share_locks(server: RedisServer, key: str) -> No
 
 async def test_the_client_name_is_that_of_the_client(server: RedisServer, key: str) -> None:
     async with server.client(client_name="my-service") as client:
-        lock = DistributedLock(client, key, lease=0.2)
+        lock = DistributedLock(client, key, lease=0.6)
         await lock.acquire()
         await until_renewed(server, 3)
         assert [each["name"] for each in server.connections()] == ["my-service"] * 3

@@ -101,7 +101,7 @@ async def use_everything(server: RedisServer, client: Redis, key: str) -> None:
         await first.release()
         assert await soon(waiter)
         await second.release()
-    async with DistributedLock(client, key, lease=0.2) as lock:
+    async with DistributedLock(client, key, lease=0.6) as lock:
         await until_renewed(server, 3)
         assert await lock.owned()
 
@@ -149,7 +149,7 @@ async def use_the_others(client: Redis, key: str) -> None:
         async with bounded:
             assert await bounded.locked()
     await DistributedSemaphore(client, key, 1).release()
-    async with DistributedSemaphore(client, key, 1, lease=0.2) as semaphore:
+    async with DistributedSemaphore(client, key, 1, lease=0.6) as semaphore:
         assert await semaphore.owned()
         await semaphore.extend(1)
     condition = DistributedCondition(client, key)

@@ -42,7 +42,7 @@ async def test_a_client_of_a_sentinel_works(
 ) -> None:
     group = make_sentinels()
     async with group.client() as client:
-        first, second = (DistributedLock(client, key, NEVER, lease=0.4) for _ in range(2))
+        first, second = (DistributedLock(client, key, NEVER, lease=0.8) for _ in range(2))
         async with first:
             assert holder(group.master, key) == first._token
             (waiter,) = await start_waiters(group.master, key, second)

@@ -30,7 +30,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
 LONG = 500.0
-SHORT = 0.15
+SHORT = 0.6
 
 
 async def test_the_lease_is_thirty_seconds_by_default(

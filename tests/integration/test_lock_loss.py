@@ -18,7 +18,7 @@ from tests.integration.locks import (
 )
 from tests.support.redis_server import RedisServer
 
-SHORT = 0.15
+SHORT = 0.6
 
 
 def test_lock_lost_error_is_a_runtime_error() -> None:

@@ -26,7 +26,7 @@ from tests.support.waiting import eventually
 
 VALUE = 3
 LONG = 500.0
-SHORT = 0.2
+SHORT = 0.6
 
 
 # ---- leases ----

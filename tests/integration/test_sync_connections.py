@@ -33,15 +33,15 @@ SECRET = "s3cret with spaces & @:/%"
 
 def assert_works(server: RedisServer, client: Any, key: str) -> None:
     """Take the lock, hand it over by message, and renew it."""
-    first = DistributedLock(client, key, NEVER, lease=0.3)
-    second = DistributedLock(client, key, NEVER, lease=0.3)
+    first = DistributedLock(client, key, NEVER, lease=0.6)
+    second = DistributedLock(client, key, NEVER, lease=0.6)
     with first:
         assert holder(server, key) == first._token
         waiting = start(second.acquire)
         until_queued(server, key, 1)
     assert ended(waiting)
     # For longer than the lease.
-    assert not threading.Event().wait(0.4)
+    assert not threading.Event().wait(0.8)
     assert second.owned()
     second.release()
     assert holder(server, key) is None

@@ -23,9 +23,9 @@ Spawn = Callable[..., Child]
 
 def use(url: str, key: str) -> None:
     """Use dsync from two threads, for longer than a lease, so with a renewal."""
-    with sync.DistributedLock(url, key, acquire_timeout=10, lease=0.5) as lock:
+    with sync.DistributedLock(url, key, acquire_timeout=10, lease=0.8) as lock:
         assert ended(start(lock.owned))
-        assert not lock.lost.wait(timeout=0.6)
+        assert not lock.lost.wait(timeout=1.0)
         assert lock.owned()
 
 
@@ -43,7 +43,7 @@ def wait_in_thread(url: str, key: str) -> Future[bool]:
 
 def fork_while(url: str, key: str, what: str) -> None:
     """Fork beside a lock that is held, and use dsync in parent and child."""
-    lock = sync.DistributedLock(url, key, lease=0.4)
+    lock = sync.DistributedLock(url, key, lease=1.0)
     lock.acquire()
     fence = lock.fencing_token
     waiting = wait_in_thread(url, key) if what == "a thread waits" else None
@@ -81,7 +81,7 @@ async def test_the_child_holds_nothing_and_can_lock_and_the_parent_still_holds(
 
 def exit_beside_a_holder(url: str, key: str) -> None:
     """Fork while a lock is held; the child ends as programs do, with all that runs at exit."""
-    lock = sync.DistributedLock(url, key, lease=0.6)
+    lock = sync.DistributedLock(url, key, lease=1.0)
     lock.acquire()
     waiting = wait_in_thread(url, key)
     pid = fork()
@@ -120,12 +120,12 @@ async def test_a_thread_may_fork(server: RedisServer, key: str, spawn: Spawn) ->
 
 def keep_on_renewing(url: str, key: str) -> None:
     """Hold a lock while children come and go."""
-    lock = sync.DistributedLock(url, key, lease=0.4)
+    lock = sync.DistributedLock(url, key, lease=1.0)
     lock.acquire()
     for _ in range(3):
         assert in_child(lambda: use(url, f"{key}-child")) == 0
     # For longer than the lease, and the children are gone.
-    lost = lock.lost.wait(timeout=0.6)
+    lost = lock.lost.wait(timeout=1.2)
     say("done", lost=lost, owned=lock.owned())
 
 

@@ -29,7 +29,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import TIMEOUT
 
 __all__ = ["closed_afterwards"]
-SHORT = 0.3  # seconds between two renewals are a third of it
+SHORT = 0.6  # seconds between two renewals are a third of it
 
 
 def test_on_lost_is_called_in_a_thread_with_the_object(server: RedisServer, key: str) -> None:
