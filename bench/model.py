@@ -115,3 +115,5 @@ class Case:
     steady: bool = False
     # One of many, or hardly different between rounds: dsync needs some, a peer one or none.
     brief: bool = False
+    # How often in each round: short works differ much with where the kernel puts the processes.
+    repeats: int = 1

@@ -42,7 +42,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Turn:
-    """One measurement of one round."""
+    """One measurement; those of a case with the same number are compared."""
 
     number: int
     case: Case
@@ -61,11 +61,11 @@ def plan(cases: list[Case], settings: Settings) -> list[Turn]:
     turns = []
     for number in range(settings.rounds):
         for case in cases:
-            names = list(available(case))
-            # Back and forth, so that nobody always runs after the same neighbour.
-            for name in names if number % 2 == 0 else reversed(names):
-                if number < _rounds(case, name, settings):
-                    turns.append(Turn(number, case, name))
+            names = [name for name in available(case) if number < _rounds(case, name, settings)]
+            for repeat in range(number * case.repeats, (number + 1) * case.repeats):
+                # Back and forth, so that nobody always runs after the same neighbour.
+                order = names if repeat % 2 == 0 else reversed(names)
+                turns += [Turn(repeat, case, name) for name in order]
     return turns
 
 

@@ -16,6 +16,7 @@ KEY = "bench:meeting"
 OURS = (FLOOR, DSYNC, DSYNC_UVLOOP)
 # Seconds: by then the other one is surely waiting.
 HOLD = 0.002
+WAKE_REPEATS = 5
 PROCESSES = 2
 PARTIES = (2, 100, 1000)
 # Seconds, so that enough rounds of many parties end.
@@ -106,6 +107,7 @@ def _condition_case(*, with_lock: bool) -> Case:
         functools.partial(_wake, with_lock=with_lock),
         unit="wake-up",
         brief=True,
+        repeats=WAKE_REPEATS,
     )
 
 
