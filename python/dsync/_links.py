@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dsync._lease import Leases
 
 _LONGEST_PAUSE = 1.0
+_MOST_INTERRUPTIONS = 5  # of an attempt to connect; what comes more often is no signal
 
 Link = SocketLink | StreamLink
 
@@ -47,8 +48,6 @@ class Links:
         self._leases = leases
         self._connection_error = server.connection_error
         self._links: tuple[Link, ...] = ()
-        # Those of the links; over TLS, what has arrived may wait inside the transport.
-        self._sockets: tuple[int, int] | None = None
         self._opening: asyncio.Task[None] | None = None
         # While an attempt to connect goes on: its end, with the error if there was one.
         self._healthy: asyncio.Future[OperationFailedError | None] | None = None
@@ -62,11 +61,6 @@ class Links:
         """Send what the core has for a channel."""
         if self._links:
             self._links[channel].flush()
-
-    def exchange(self, operation: int, epoll: int, limit: float) -> None:
-        """Wait for an operation without the loop; see ``_core.Session.exchange``."""
-        if self._links and self._sockets is not None:
-            self._owner.core.exchange(operation, *self._sockets, epoll, limit)
 
     def open(self) -> None:
         """Begin to connect, unless that is under way."""
@@ -116,10 +110,14 @@ class Links:
             self._loop.call_later(random.uniform(0, 0.05), self._flush)
 
     def _abort(self) -> None:
-        # In this order: nobody may use a descriptor that is closed, and perhaps another's by then.
-        links, self._links = self._links, ()
-        for link in links:
+        for link in self._take_links():
             link.abort()
+
+    def _take_links(self) -> tuple[Link, ...]:
+        """Take the links away to close them: a closed descriptor may be another's at once."""
+        self._owner.core.take_back()
+        links, self._links = self._links, ()
+        return links
 
     def _flush(self) -> None:
         if not self._owner.closed:
@@ -129,7 +127,7 @@ class Links:
 
     async def _open(self) -> None:
         core = self._owner.core
-        failures = 0
+        failures = interruptions = 0
         while not self._owner.closed and core.wants_link(False):
             try:
                 await self._server.retrying(self._attempt, self._attempt_failed)
@@ -140,9 +138,14 @@ class Links:
                 return
             except Exception as error:
                 if not self._is_expected(error):
-                    raise
-                core.give_up(str(error))
-                self._owner.deliver()
+                    # Of a signal handler, so it is for one caller, and not about the connection.
+                    self._tell_interruption(error)
+                    interruptions += 1
+                    if self.up:
+                        return
+                    if interruptions < _MOST_INTERRUPTIONS:
+                        continue
+                self._give_up(error)
             if not core.wants_link(True):
                 return
             # Only callers with a timeout of their own wait now.
@@ -160,14 +163,22 @@ class Links:
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._opening = None
         if not opening.cancelled() and (error := opening.exception()) is not None:
-            # Whoever it is for hears of it only here; the others are not left to wait for ever.
-            context = {"message": "dsync was interrupted", "exception": error, "task": opening}
-            self._loop.call_exception_handler(context)
-            self._owner.core.give_up(str(error))
-            self._owner.deliver()
+            self._tell_interruption(error)
+            # Nobody is left to wait for ever.
+            self._give_up(error)
         if not self._owner.closed and self._owner.core.wants_link(True):
             # Somebody has ended this task, but not those who need it.
             self._loop.call_later(random.uniform(0, 0.05), self._flush)
+
+    def _tell_interruption(self, error: BaseException) -> None:
+        # Whoever it is for hears of it only here.
+        context = {"message": "dsync was interrupted", "exception": error}
+        self._loop.call_exception_handler(context)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Fail those who would not wait for another attempt."""
+        self._owner.core.give_up(str(error) or type(error).__name__)
+        self._owner.deliver()
 
     async def _attempt(self) -> None:
         self._healthy = healthy = self._loop.create_future()
@@ -194,8 +205,8 @@ class Links:
     async def _connect(self, address: tuple[str, int], login: _core.Login) -> None:
         self._links = await self._opened_together(address)
         if self._server.ssl_context is None:
-            commands, inbox = self._links
-            self._sockets = commands.fileno(), inbox.fileno()
+            # Over TLS, what has arrived may wait inside the transport.
+            self._owner.core.lend(*(link.fileno() for link in self._links))
         for link in self._links:
             self._owner.core.connected(link.channel, login)
             link.start()
@@ -258,7 +269,7 @@ class Links:
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109, closing never fails
         """End the connections in good order, or after ``timeout`` seconds all the same."""
-        links, self._links = self._links, ()
+        links = self._take_links()
         for link in links:
             link.close()
         if links:
@@ -271,8 +282,7 @@ class Links:
 
     def forget(self) -> None:
         """End the connections after their loop was closed."""
-        links, self._links = self._links, ()
-        for link in links:
+        for link in self._take_links():
             link.forget()
 
     def orphan(self) -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import ref as weakref
 
 from dsync import _core, _lease
-from dsync._idleness import Idleness
 from dsync._links import Links
 from dsync.errors import OperationFailedError
 
@@ -65,7 +64,6 @@ class Session:
             self._events,
         )
         self._links = Links(self, loop, server, self._leases)
-        self._idleness = Idleness(loop)
         self._idle: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False  # the core may have something to send
@@ -97,32 +95,30 @@ class Session:
 
         That raises OperationFailedError. Cancelling it changes nothing in the core.
         """
-        core = self.core
-        pending = core.outcome(operation)
-        alone = core.is_alone()
-        # Who is alone in a loop with nothing else to do needs no turn of the loop.
-        if alone and (time_left := self._idleness.left(self._flush_handle)) > 0:
-            self._links.exchange(operation, self._idleness.epoll, time_left)
-            if self._events:
-                self._deal_with_events()
-                self._flush_soon()
-        if pending.done() or self._dirty:
-            return pending  # What is still to be sent goes with all else of this turn.
-        work = core.work()
-        if alone and not self._delivering:
-            self._do(work)
-        elif work != _core.NO_WORK:
+        pending = self.core.outcome(operation, self._flush_handle)
+        if self._events and not self._delivering:
+            self._deal_with_events()
             self._flush_soon()
-        return pending
+        return self._under_way(pending)
 
     def release(self, operation: int) -> _core.Pending:
         """Free what an operation holds; gives the outcome, as `result_of`."""
         try:
-            known = self.core.release(operation)
+            pending = self.core.release(operation, self._flush_handle)
         finally:
             if self.core.has_news():
                 self.deliver()
-        return known or self.result_of(operation)
+        return self._under_way(pending)
+
+    def _under_way(self, pending: _core.Pending) -> _core.Pending:
+        if pending.done() or self._dirty:
+            return pending  # What is still to be sent goes with all else of this turn.
+        work = self.core.work()
+        if not self._delivering and self.core.is_alone():
+            self._do(work)
+        elif work != _core.NO_WORK:
+            self._flush_soon()
+        return pending
 
     def abandon(self, operation: int) -> None:
         """Give back what an operation has or will get; nobody waits for it any more."""

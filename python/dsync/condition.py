@@ -241,20 +241,23 @@ class DistributedCondition(Primitive):
         :raises redis.exceptions.RedisError: as ``wait``
         """
         check_count("n", n, 0)
-        await self._notify(n)
+        self._check_notified(await self._outcome(*self._notify(n)))
 
     async def notify_all(self) -> None:
         """Wake all that wait at this moment; all else is as with ``notify``."""
-        await self._notify(-1)
+        self._check_notified(await self._outcome(*self._notify(-1)))
 
-    async def _notify(self, count: int) -> None:
-        lock = self._lock
-        hold = lock._current("notify the waiters of")
-        if hold.lost or hold.session.closed:
-            raise LockLostError(lock._lost_text())
-        call = hold.session.core.notify(hold.operation, count)
-        if await self._outcome(hold.session, call, "notify") != _core.DONE:
-            raise LockLostError(lock._lost_text())
+    def _notify(self, count: int) -> tuple[Session, int, str]:
+        """Begin to notify; gives what `_outcome` needs."""
+        hold = self._lock._current("notify the waiters of")
+        session = hold.session
+        if hold.lost or session.closed:
+            raise LockLostError(self._lock._lost_text())
+        return session, session.core.notify(hold.operation, count), "notify"
+
+    def _check_notified(self, outcome: int) -> None:
+        if outcome != _core.DONE:
+            raise LockLostError(self._lock._lost_text())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._lock!r}>"

@@ -25,7 +25,8 @@ Session::Session(std::string name, std::uint32_t seed, double reply_timeout, dou
             leases_->table(), losses_),
       loop_(std::move(loop)),
       failure_(std::move(failure)),
-      events_(std::move(events)) {}
+      events_(std::move(events)),
+      idleness_(loop_) {}
 
 Session::~Session() { losses_->close(); }
 
@@ -161,8 +162,8 @@ std::uint64_t Session::set_event(std::string_view event, bool value) {
   return ask(primitives::set_call(event, value));
 }
 
-py::object Session::release(std::uint64_t id) {
-  if (!core_->machine().release(id, now())) return py::none();
+py::object Session::release(std::uint64_t id, const py::object& own) {
+  if (!core_->machine().release(id, now())) return outcome(id, own);
   put_events();
   return Pending(static_cast<std::int64_t>(Outcome::kReleased)).object();
 }
@@ -212,12 +213,13 @@ void bind_session(py::module_& module) {
       .def("is_alone", &Session::is_alone)
       .def("resume", &Session::resume)
       .def("fail_all", &Session::fail_all)
+      .def("lend", &Session::lend)
+      .def("take_back", &Session::take_back)
       .def("connected", &Session::connected)
       .def("disconnected", &Session::disconnected)
       .def("received", py::overload_cast<std::size_t, std::size_t>(&Session::received))
       .def("receive", &Session::receive)
       .def("send", &Session::send)
-      .def("exchange", &Session::exchange)
       .def("tick", &Session::tick)
       .def("due_in", &Session::due_in)
       .def("work", &Session::work)

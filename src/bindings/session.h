@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "bindings/conversions.h"
 #include "bindings/fork_owned.h"
+#include "bindings/idleness.h"
 #include "bindings/leases.h"
 #include "bindings/pending.h"
 #include "bindings/receive_buffer.h"
@@ -36,8 +38,10 @@ class Session {
           py::object events);
   ~Session();
 
-  // The outcome of an operation, to be awaited once.
-  py::object outcome(std::uint64_t operation);
+  // The outcome of an operation that was just started, to be awaited once. Who is alone in a loop
+  // with nothing else to do needs no turn of the loop, and has it here; but for `own`, which the
+  // loop is to call, and may as well call later.
+  py::object outcome(std::uint64_t operation, const py::object& own);
   std::size_t awaited() const { return pending_.size(); }  // how many of them have not come
   // Whether there are events to deal with, or outcomes that have come and are not told.
   bool has_news() const { return !ready_.empty() || py::len(events_) > 0; }
@@ -50,6 +54,9 @@ class Session {
   // Fails every task, and gives back what it has waited for.
   void fail_all(int kind, const py::str& text);
 
+  // The sockets of both links, for outcome(). They are taken back before they are closed.
+  void lend(int commands, int inbox) { sockets_ = {commands, inbox}; }
+  void take_back() { sockets_.reset(); }
   void connected(std::size_t channel, const client::Login& login);
   void disconnected(const std::string& reason);
   // What a transport has written into the buffer.
@@ -59,10 +66,6 @@ class Session {
   // Both raise OSError where the connection is broken.
   bool receive(std::size_t channel, int fd);  // false: the server has ended it
   bool send(std::size_t channel, int fd);     // whether everything was sent
-  // Waits for the outcome of an operation whose caller is alone: sends what there is to send, and
-  // takes what comes over the sockets of both links, for at most `limit` seconds, and not after
-  // anything else has come that `epoll` watches, or has happened here.
-  void exchange(std::uint64_t operation, int commands, int inbox, int epoll, double limit);
   void tick();
   // Seconds until tick() is due, if that is earlier than what was told since the last tick(); else
   // -1.
@@ -85,8 +88,8 @@ class Session {
   std::uint64_t relock(std::uint64_t held, double poll_delay);
   int rejoin(std::uint64_t id);
   void settle(std::uint64_t id, bool is_used);
-  // Gives the outcome to be awaited where it is known already; else None.
-  py::object release(std::uint64_t id);
+  // Gives the outcome, as outcome() does; it may be known already.
+  py::object release(std::uint64_t id, const py::object& own);
   void abandon(std::uint64_t id);
   void forget(std::uint64_t id);
   std::uint64_t confirm(std::uint64_t id, double lease);
@@ -116,9 +119,10 @@ class Session {
   void put_outcome(const primitives::Completion& completion);
   void put_events();
   using Sockets = driver::ReplyWait::Sockets;
+  void exchange(std::uint64_t operation, Sockets sockets, base::Duration limit);
   bool send_all(Sockets sockets);
-  bool receive_all(Sockets sockets, int epoll, base::Time end);
-  driver::ReplyWait::Readable wait_readable(Sockets sockets, int epoll, base::Duration limit);
+  bool receive_all(Sockets sockets, base::Time end);
+  driver::ReplyWait::Readable wait_readable(Sockets sockets, base::Duration limit);
   void received(client::Channel channel, std::span<const char> bytes);
   void tell_deadline();
   std::uint64_t wait(primitives::Kind kind, std::string_view key, std::int64_t number,
@@ -129,6 +133,8 @@ class Session {
   std::shared_ptr<primitives::LossInbox> losses_;
   ForkOwned<primitives::Session> core_;
   py::object loop_, failure_, events_;
+  Idleness idleness_;
+  std::optional<Sockets> sockets_;
   std::unordered_map<std::uint64_t, Pending> pending_;
   std::deque<Pending> ready_;            // their outcomes are set, their tasks do not know yet
   std::size_t asked_to_send_ = 0;        // of the commands, what there is no room for

@@ -53,11 +53,20 @@ bool Session::receive(std::size_t channel, int fd) {
   throw py::error_already_set();
 }
 
-void Session::exchange(std::uint64_t operation, int commands, int inbox, int epoll, double limit) {
-  const Sockets sockets{commands, inbox};
-  const auto end = base::after(now(), to_duration(limit));
+py::object Session::outcome(std::uint64_t operation, const py::object& own) {
+  Pending pending(loop_);
+  pending_.insert_or_assign(operation, pending);
+  if (is_alone() && sockets_) exchange(operation, *sockets_, idleness_.left(own));
+  return pending.object();
+}
+
+// Sends what there is to send, and takes what comes over both links, until the operation has its
+// outcome, or something else has happened or has come that the loop watches.
+void Session::exchange(std::uint64_t operation, Sockets sockets, base::Duration limit) {
+  if (limit <= base::Duration::zero()) return;
+  const auto end = base::after(now(), limit);
   while (core_->client().healthy() && !has_news() && pending_.contains(operation)) {
-    if (!send_all(sockets) || !receive_all(sockets, epoll, end)) break;
+    if (!send_all(sockets) || !receive_all(sockets, end)) break;
   }
   tell_deadline();
 }
@@ -74,11 +83,11 @@ bool Session::send_all(Sockets sockets) {
 }
 
 // Whether anything came, and there may come more.
-bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
+bool Session::receive_all(Sockets sockets, base::Time end) {
   const auto limit = std::min(end, core_->deadline()) - now();
   // However much comes, the loop gets its turn.
   if (limit <= base::Duration::zero()) return false;
-  const auto readable = wait_readable(sockets, epoll, limit);
+  const auto readable = wait_readable(sockets, limit);
   for (const auto channel : {Channel::kCommands, Channel::kInbox}) {
     const auto index = static_cast<std::size_t>(channel);
     if (!readable[index]) continue;
@@ -92,13 +101,12 @@ bool Session::receive_all(Sockets sockets, int epoll, base::Time end) {
   return goes_on && readable != driver::ReplyWait::Readable{};
 }
 
-driver::ReplyWait::Readable Session::wait_readable(Sockets sockets, int epoll,
-                                                   base::Duration limit) {
+driver::ReplyWait::Readable Session::wait_readable(Sockets sockets, base::Duration limit) {
   auto& wait = core_->client().awaits_answers() ? reply_wait_ : message_wait_;
   // No py::gil_scoped_release: an interpreter that ends lets no daemon thread have the GIL again,
   // but ends it just there, and no destructor may throw.
   auto* const thread = PyEval_SaveThread();
-  const auto readable = wait.only_readable(epoll, sockets, limit);
+  const auto readable = wait.only_readable(idleness_.epoll(), sockets, limit);
   PyEval_RestoreThread(thread);
   return readable;
 }
@@ -167,12 +175,6 @@ void Session::put_events() {
   if (!core_->client().output(Channel::kCommands).empty()) {
     put(0, static_cast<int>(LinkEvent::kOutput));
   }
-}
-
-py::object Session::outcome(std::uint64_t operation) {
-  Pending pending(loop_);
-  pending_.insert_or_assign(operation, pending);
-  return pending.object();
 }
 
 int Session::resume(bool at_once) {

@@ -88,10 +88,17 @@ def test_a_message_needs_no_turn_of_the_loop(server: RedisServer, key: str) -> N
     assert any(here and there for here, there in zip(*both, strict=True))
 
 
+class ShiftedLoop(asyncio.SelectorEventLoop):
+    """Its timers say nothing to who looks at the usual clock."""
+
+    def time(self) -> float:
+        return super().time() - 1000.0
+
+
 @pytest.mark.parametrize(
     "factory",
-    [TurnLoop, uvloop.new_event_loop],
-    ids=["without epoll", "uvloop"],
+    [TurnLoop, ShiftedLoop, uvloop.new_event_loop],
+    ids=["without epoll", "clock of its own", "uvloop"],
 )
 def test_works_in_loops_that_cannot_be_looked_into(
     server: RedisServer, key: str, factory: Callable[[], asyncio.AbstractEventLoop]

@@ -14,7 +14,7 @@ CXX_LAYERS = ["base", "resp", "client", "primitives", "driver", "bindings"]
 PYTHON_HEADERS = ("Python.h", "pybind11/")
 
 PYTHON_LAYERS = [
-    {"_call", "_core", "_checks", "_greenlets", "_idleness", "_turn", "errors"},
+    {"_call", "_core", "_checks", "_greenlets", "_turn", "errors"},
     {"_lease", "_transport", "_connect"},
     {"_blocking_client", "_links"},
     {"_default", "_session"},
