@@ -8,7 +8,8 @@ from typing import Any
 LEASE = 2.0  # seconds; of all workloads whose faults may last longer
 LONG_LEASE = 10.0  # of those whose faults may not
 
-GAP = 0.2  # seconds between two faults, on average
+GAP = 0.2  # seconds between two faults, on average but for those that would be
+LONGEST_GAP = 0.4  # further apart: no run is without faults
 QUIET = 0.3  # seconds at the start, in which clients connect
 
 LINKS = ("all", "command", "subscription")
@@ -50,7 +51,7 @@ def schedule(seed: int, seconds: float, faults: Sequence[str], slots: Sequence[i
     while at < seconds:
         fault, slot = dice.choice(faults), dice.choice(slots)
         steps += _MAKERS.get(fault, _once)(fault, at, slot, dice)
-        at += dice.expovariate(1 / GAP)
+        at += min(dice.expovariate(1 / GAP), LONGEST_GAP)
     return sorted(steps)
 
 
