@@ -43,7 +43,7 @@ bool Idleness::is_known() const {
                         py::module_::import("selectors").attr("EpollSelector"));
 }
 
-base::Duration Idleness::left(const py::object& own) const {
+base::Duration Idleness::left(py::handle own) const {
   constexpr auto kNone = base::Duration::zero();
   if (!ready_ || get(stopping_name_).ptr() == Py_True) return kNone;
   const auto waiting = py::len(ready_);

@@ -19,7 +19,7 @@ class Idleness {
 
   // How long nothing is due, at most 5 ms; something may happen before. Zero where nothing is
   // known. `own` is what the loop is to call, and may as well call later.
-  base::Duration left(const py::object& own) const;
+  base::Duration left(py::handle own) const;
 
  private:
   bool is_known() const;

@@ -162,7 +162,7 @@ std::uint64_t Session::set_event(std::string_view event, bool value) {
   return ask(primitives::set_call(event, value));
 }
 
-py::object Session::release(std::uint64_t id, const py::object& own) {
+py::object Session::release(std::uint64_t id, py::handle own) {
   if (!core_->machine().release(id, now())) return outcome(id, own);
   put_events();
   return Pending(static_cast<std::int64_t>(Outcome::kReleased)).object();

@@ -41,7 +41,7 @@ class Session {
   // The outcome of an operation that was just started, to be awaited once. Who is alone in a loop
   // with nothing else to do needs no turn of the loop, and has it here; but for `own`, which the
   // loop is to call, and may as well call later.
-  py::object outcome(std::uint64_t operation, const py::object& own);
+  py::object outcome(std::uint64_t operation, py::handle own);
   std::size_t awaited() const { return pending_.size(); }  // how many of them have not come
   // Whether there are events to deal with, or outcomes that have come and are not told.
   bool has_news() const { return !ready_.empty() || py::len(events_) > 0; }
@@ -89,7 +89,7 @@ class Session {
   int rejoin(std::uint64_t id);
   void settle(std::uint64_t id, bool is_used);
   // Gives the outcome, as outcome() does; it may be known already.
-  py::object release(std::uint64_t id, const py::object& own);
+  py::object release(std::uint64_t id, py::handle own);
   void abandon(std::uint64_t id);
   void forget(std::uint64_t id);
   std::uint64_t confirm(std::uint64_t id, double lease);
@@ -136,6 +136,7 @@ class Session {
   Idleness idleness_;
   std::optional<Sockets> sockets_;
   std::unordered_map<std::uint64_t, Pending> pending_;
+  std::optional<Pending> newest_;        // of outcome(), which must not own it while it waits
   std::deque<Pending> ready_;            // their outcomes are set, their tasks do not know yet
   std::size_t asked_to_send_ = 0;        // of the commands, what there is no room for
   base::Time announced_ = base::kNever;  // what due_in() told last

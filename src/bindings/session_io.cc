@@ -53,15 +53,18 @@ bool Session::receive(std::size_t channel, int fd) {
   throw py::error_already_set();
 }
 
-py::object Session::outcome(std::uint64_t operation, const py::object& own) {
-  Pending pending(loop_);
-  pending_.insert_or_assign(operation, pending);
+py::object Session::outcome(std::uint64_t operation, py::handle own) {
+  newest_.emplace(loop_);
+  pending_.insert_or_assign(operation, *newest_);
   if (is_alone() && sockets_) exchange(operation, *sockets_, idleness_.left(own));
-  return pending.object();
+  auto result = newest_->object();
+  newest_.reset();
+  return result;
 }
 
 // Sends what there is to send, and takes what comes over both links, until the operation has its
-// outcome, or something else has happened or has come that the loop watches.
+// outcome, or something else has happened or has come that the loop watches. No caller may own
+// anything of Python on the stack: see wait_readable().
 void Session::exchange(std::uint64_t operation, Sockets sockets, base::Duration limit) {
   if (limit <= base::Duration::zero()) return;
   const auto end = base::after(now(), limit);
@@ -104,7 +107,7 @@ bool Session::receive_all(Sockets sockets, base::Time end) {
 driver::ReplyWait::Readable Session::wait_readable(Sockets sockets, base::Duration limit) {
   auto& wait = core_->client().awaits_answers() ? reply_wait_ : message_wait_;
   // No py::gil_scoped_release: an interpreter that ends lets no daemon thread have the GIL again,
-  // but ends it just there, and no destructor may throw.
+  // but ends it just there. Its stack is unwound without the GIL, and no destructor may throw.
   auto* const thread = PyEval_SaveThread();
   const auto readable = wait.only_readable(idleness_.epoll(), sockets, limit);
   PyEval_RestoreThread(thread);
