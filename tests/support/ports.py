@@ -4,7 +4,7 @@ import random
 import socket
 from pathlib import Path
 
-from examples._processes import RANDOM_PORTS
+from examples._processes import RANDOM_PORTS, is_free
 
 
 def free_port() -> int:
@@ -19,20 +19,9 @@ def free_port() -> int:
     free = [port for port in range(10_000, 65_536) if port not in taken]
     # Shared randomness would give all test processes the ports in the same order.
     for port in random.SystemRandom().sample(free, min(len(free), 100)):
-        if _is_free(port):
+        if is_free(port):
             return port
     return _any_port()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do: a port in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _any_port() -> int:
